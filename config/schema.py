@@ -1,0 +1,110 @@
+"""The declaration of every setting: type, key, unit, default and one sentence of help.
+
+Covers: the frozen dataclasses the rest of the program reads. Does not cover: where values come from (`config.load`).
+An attribute that carries a unit ends in it (`_s` seconds, `_bytes`); its TOML key is the word without the unit
+(`key=` in the field's metadata), because there a value is written with its unit ("30s", "2GiB").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+def setting(default: Any, help: str, *, key: str | None = None, kind: str | None = None, choices: tuple[str, ...] = (), env: str | None = None, secret: bool = False) -> Any:
+    """A dataclass field that is a setting.
+
+    `kind` is "duration" (float seconds), "size" (int bytes), "path", or None (the annotation decides).
+    `env` names a well-known variable that also sets it, besides HOLDFAST_<SECTION>_<KEY>.
+    """
+    metadata = {"help": help, "key": key, "kind": kind, "choices": choices, "env": env, "secret": secret}
+    if isinstance(default, (dict, list, Mapping)):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """[server]"""
+
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(8000, "TCP port to listen on; 0 picks a free one.")
+    workers: int = setting(1, "Serving processes.")
+    default_model: str = setting("", "Model that /predict asks when the body names none; the only model needs no naming.")
+    max_body_bytes: int = setting(4 * MIB, "Largest request body.", key="max_body", kind="size")
+    drain_s: float = setting(30.0, "How long a stopping server, or a replaced version, waits for requests in flight.", key="drain", kind="duration")
+    log_format: str = setting("text", "Log lines as text or as JSON.", choices=("text", "json"))
+    admin_token: str = setting("", "Token of the admin routes; none means that they all answer 403.", env="ADMIN_LOAD_TOKEN", secret=True)
+    admin_token_file: str = setting("", "File that holds the admin token (a systemd credential, a mounted secret).", kind="path", env="ADMIN_LOAD_TOKEN_FILE")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """[store]"""
+
+    path: Path = setting(Path("var"), "Folder of fetched artifacts, segments and versions; made private (0700).", kind="path")
+    keep_versions: int = setting(5, "Versions of a model kept for rolling back.")
+    max_bytes: int = setting(20 * GIB, "Disk budget of fetched artifacts and unused segments.", kind="size")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadingSettings:
+    """[loading]"""
+
+    concurrency: int = setting(2, "Loads that run at the same time.")
+    memory_reserve_bytes: int = setting(256 * MIB, "Memory that loads must leave free on the host and in the container.", key="memory_reserve", kind="size")
+    trust: str = setting("known", "Classes a capped child may unpickle for real: an exact allow-list, or any.", choices=("known", "any"))
+    segment_limit_bytes: int = setting(0, "Largest segment (RLIMIT_FSIZE of the child); 0 derives it from the artifact and the free disk.", key="segment_limit", kind="size")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """[models.<name>]"""
+
+    name: str
+    source: str = setting("", "Where the artifact is: gdrive://ID, a Drive URL, s3://, http(s)://, file://, a plain path, training:NAME.")
+    family: str = setting("auto", "How its arrays are packed and scored; auto decides from the artifact.")
+    memory_bytes: int = setting(0, "Memory cap of the loading child (RLIMIT_DATA); 0 is 300 MiB + 20x the non-array bytes.", key="memory", kind="size")
+    sha256: str = setting("", "Expected SHA-256 of the artifact, hex.")
+    poll_s: float = setting(0.0, "How often the source is asked for a new revision; 0 never.", key="poll", kind="duration")
+    watch: bool = setting(False, "Watch a local file and load it again when it is replaced.")
+    required: bool = setting(True, "Whether /health/ready waits for this model.")
+    load: str = setting("eager", "Load at start-up, or on the first request.", choices=("eager", "on_demand"))
+    segment: str = setting("disk", "Where the segment lies: a file of the store (also the restart cache) or memory.", choices=("disk", "memory"))
+    fallback: str = setting("", "training:NAME to train from when the artifact cannot be had.")
+    fetch_timeout_s: float = setting(1800.0, "Total time limit of one fetch.", key="fetch_timeout", kind="duration")
+    stall_timeout_s: float = setting(30.0, "A fetch that brings no byte for this long has stalled.", key="stall_timeout", kind="duration")
+    load_timeout_s: float = setting(600.0, "Time limit of the loading child.", key="load_timeout", kind="duration")
+    max_artifact_bytes: int = setting(16 * GIB, "Largest artifact that is fetched.", kind="size")
+    request_timeout_s: float = setting(5.0, "Time limit of one predict call, waiting for the model not counted.", key="request_timeout", kind="duration")
+    max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.")
+    max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured, seconds.", kind="duration")
+    id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name.")
+    parts: Mapping[str, str] = setting(MappingProxyType({}), "Models a hybrid is made of: {content=..., collaborative=...}.")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """[s3]"""
+
+    endpoint: str = setting("", "Endpoint URL of an S3-compatible service.", env="AWS_ENDPOINT_URL")
+    region: str = setting("", "Region.", env="AWS_REGION")
+    access_key_id: str = setting("", "Access key.", env="AWS_ACCESS_KEY_ID")
+    secret_access_key: str = setting("", "Secret key.", env="AWS_SECRET_ACCESS_KEY", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator asked for."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    loading: LoadingSettings = field(default_factory=LoadingSettings)
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    s3: S3Settings = field(default_factory=S3Settings)

@@ -175,6 +175,13 @@ class ChildCrashed(LoadError):
     retry = Retry.LIMITED
 
 
+class InternalError(LoadError):
+    """A defect of the server itself; the traceback is in the log, not in the message."""
+
+    type = "internal_error"
+    retry = Retry.LIMITED
+
+
 class SegmentInvalid(LoadError):
     """What the child left behind is not a segment, or somebody may still write to it."""
 

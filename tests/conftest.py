@@ -1,0 +1,90 @@
+"""What holds for every test: a clean environment, no network but loopback, nothing left behind.
+
+Does not cover: what a test needs (`tests.support`, and the conftest of its own folder).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.leaks import KINDS, Census, Reaper, leaks_since
+
+PROJECT_NAMES = re.compile(
+    r"HOLDFAST_.*|MODEL_.*_URL|ALS_MODEL_PATH|ADMIN_LOAD_TOKEN(_FILE)?|CREDENTIALS_DIRECTORY|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)"
+    r"|AWS_.*|(HTTP|HTTPS|ALL|NO)_PROXY|(REQUESTS|CURL)_CA_BUNDLE|SSL_CERT_(FILE|DIR)",
+    re.IGNORECASE,
+)
+BASE_PYTHON = os.environ.get("HOLDFAST_BASE_PYTHON", "")
+
+_reaper = Reaper()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Here, not in a fixture: fixtures of wider scope than a test start before any of a test's own.
+    for name in project_names():
+        del os.environ[name]
+    sys.addaudithook(_only_loopback)
+    _reaper.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _reaper.stop()
+
+
+def project_names() -> list[str]:
+    """Environment variables that would change what the program does."""
+    return [name for name in os.environ if PROJECT_NAMES.fullmatch(name)]
+
+
+def _only_loopback(event: str, args: tuple[object, ...]) -> None:
+    """The network ends at loopback: elsewhere is unreachable, other names do not resolve."""
+    if event == "socket.connect":
+        address = args[1]
+        if isinstance(address, tuple) and not _is_loopback(str(address[0])):
+            raise OSError(101, f"tests reach only loopback, not {address}")
+    elif event == "socket.getaddrinfo" and args[0] is not None:
+        host = args[0].decode() if isinstance(args[0], bytes) else str(args[0])
+        if host and not _is_loopback(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"tests resolve only loopback, not {host}")
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier test put into os.environ is gone."""
+    for name in project_names():
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails a test that leaves a process, thread, descriptor or segment behind; `@pytest.mark.leaves(kind)` allows a kind.
+
+    What fixtures of a wider scope hold is there before the census, so it does not count.
+    """
+    allowed = {str(kind) for mark in request.node.iter_markers("leaves") for kind in mark.args}
+    if unknown := allowed - set(KINDS):
+        raise pytest.UsageError(f"leaves() knows {KINDS}, not {unknown}")
+    scratch = tmp_path_factory.getbasetemp()
+    before = Census.take(scratch)
+    yield
+    if leaked := leaks_since(before, scratch, allowed=allowed):
+        pytest.fail("left behind:\n  " + "\n  ".join(leaked), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def base_python() -> Path:
+    """A Python with the base install only: no scikit-learn, implicit, scipy, pandas, joblib (`make test` prepares it)."""
+    if not BASE_PYTHON:
+        pytest.fail("HOLDFAST_BASE_PYTHON is not set: run `make test`, or `make .venv-base` and export it", pytrace=False)
+    return Path(BASE_PYTHON)

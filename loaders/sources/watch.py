@@ -1,0 +1,78 @@
+"""Noticing that a file was replaced or rewritten, also when a link to it was switched (as Kubernetes does with mounted files).
+
+Covers: change notification by the kernel, and asking in intervals where there is none. Does not cover: reading the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+SETTLE_S = 0.1
+POLL_INTERVAL_S = 2.0
+_DEBOUNCE_MS = 400
+_QUIET_MS = 1000
+
+Identity = tuple[int, int, int, int, int]
+
+
+async def changes_of(path: Path) -> AsyncGenerator[None, None]:
+    """Yields, for ever, each time another file than before lies at `path` and has stopped changing. A removed file is no change."""
+    seen = await asyncio.to_thread(_identity, path)
+    while True:
+        folders = await asyncio.to_thread(_folders, path)
+        async with aclosing(_wakeups(folders)) as wakeups:
+            async for _ in wakeups:
+                found = await _settled(path)
+                if found is not None and found != seen:
+                    seen = found
+                    yield
+                if await asyncio.to_thread(_folders, path) != folders:
+                    break  # a link leads elsewhere now: watch there
+
+
+async def _wakeups(folders: frozenset[Path]) -> AsyncGenerator[None, None]:
+    """Yields when something in a folder may have changed, and now and then: network file systems tell nothing, and the watch begins a moment late."""
+    from watchfiles import awatch
+
+    if folders:
+        stop = asyncio.Event()
+        try:
+            batches = awatch(*folders, watch_filter=None, recursive=False, debounce=_DEBOUNCE_MS, step=50, rust_timeout=_QUIET_MS, yield_on_timeout=True, stop_event=stop)
+            async with aclosing(batches):
+                async for _ in batches:
+                    yield
+        except OSError:
+            pass  # a folder is gone, or the kernel has no watch left: ask in intervals, then try again
+        finally:
+            stop.set()
+    await asyncio.sleep(POLL_INTERVAL_S)
+    yield
+
+
+async def _settled(path: Path) -> Identity | None:
+    """The identity of the file once two looks in a row agree: a writer is let finish."""
+    found = await asyncio.to_thread(_identity, path)
+    while found is not None:
+        await asyncio.sleep(SETTLE_S)
+        again = await asyncio.to_thread(_identity, path)
+        if again == found:
+            break
+        found = again
+    return found
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _folders(path: Path) -> frozenset[Path]:
+    """The folders whose entries decide what lies at `path`: of the path itself and of the file behind its links."""
+    return frozenset(folder for folder in (path.absolute().parent, path.resolve().parent) if folder.is_dir())

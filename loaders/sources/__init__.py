@@ -13,7 +13,19 @@ from config.schema import ModelSettings, S3Settings
 from .address import InvalidAddress, check_source, redact, scheme_of
 from .base import Fetched, Limits, Progress, Revision, Source
 
-__all__ = ["SOURCES", "Fetched", "InvalidAddress", "Limits", "Progress", "Revision", "Source", "check_source", "limits_of", "open_source", "redact"]
+__all__ = [
+    "SOURCES",
+    "Fetched",
+    "InvalidAddress",
+    "Limits",
+    "Progress",
+    "Revision",
+    "Source",
+    "check_source",
+    "limits_of",
+    "open_source",
+    "redact",
+]
 
 SOURCES: dict[str, str] = {
     "file": "loaders.sources.file:FileSource",

@@ -75,7 +75,9 @@ def file_path(uri: str) -> Path:
         return Path(uri).expanduser()
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):
-        raise InvalidAddress(f"file://{parts.netloc}/... names another host; an absolute path takes three slashes: file:///{parts.netloc}{parts.path}")
+        raise InvalidAddress(
+            f"file://{parts.netloc}/... names another host; an absolute path takes three slashes: file:///{parts.netloc}{parts.path}"
+        )
     if not parts.path.startswith("/"):
         raise InvalidAddress("a file URL holds an absolute path (file:///srv/model.pkl); a relative one is written without file:")
     return Path(unquote(parts.path))
@@ -103,7 +105,6 @@ def drive_id(uri: str) -> str:
     if not _DRIVE_ID.fullmatch(found):
         raise InvalidAddress("no file id in this Google Drive address: it is gdrive://FILE_ID or the file's share link")
     return found
-
 
 
 def _http_host(uri: str) -> str:

@@ -27,7 +27,8 @@ class Limits:
 class Revision:
     """What a source says is current. Equal tokens mean the same bytes.
 
-    token: "etag:...", "mtime:..." (RFC 7231 Last-Modified), "generation:...", "file:dev:ino:size:mtime_ns:ctime_ns", or "" if the source gives no validator.
+    token: "etag:...", "mtime:..." (Last-Modified), "file:dev:ino:size:mtime_ns:ctime_ns", "sha256:..." of what was fetched where the
+    source gives no validator (asking again then fetches again), or "" where a probe of such a source cannot know.
     size: bytes, where the source says so.
     """
 
@@ -37,7 +38,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One whole artifact, fsynced, at the path the fetch was told; `sha256` is hex, or None where it was not computed on the way."""
+    """One whole artifact, fsynced, at the path the fetch was told; `sha256` is hex, or None where not computed on the way."""
 
     path: Path
     size: int
@@ -61,8 +62,8 @@ class Source(Protocol):
     async def fetch(self, into: Path, *, limits: Limits, on_progress: Progress, known: Revision | None = None) -> Fetched | None:
         """Bring the current artifact to the file `into` (created or resumed, mode 0600, fsynced); None if `known` is still current.
 
-        A partial file and its validator (`into` + ".json") may be there from a failed fetch: it is resumed only if the validator is unchanged,
-        else started again. On failure what was received stays for the next try, except where it is known to be bad.
+        A partial file and its validator (`into` + ".json") may be there from a failed fetch: it is resumed only if the validator
+        is unchanged, else started again. On failure what was received stays for the next try, except where it is known to be bad.
         """
         ...
 

@@ -57,7 +57,7 @@ def web_page(uri: str) -> NotAModel:
 
 @contextmanager
 def store_errors(into: Path) -> Iterator[None]:
-    """Turn OSErrors of writing `into` into DiskFull: no room, or a store that cannot be written at all. Wrap nothing of the source in it."""
+    """Turn OSErrors of writing `into` into DiskFull: no room, or a store that cannot be written. Wrap nothing of the source in it."""
     try:
         yield
     except OSError as error:

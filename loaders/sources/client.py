@@ -51,7 +51,13 @@ async def open_session(headers: Mapping[str, str]) -> AsyncIterator[aiohttp.Clie
     # Bytes as they are sent: a decoded body would not have the length that was announced, nor could it be resumed.
     sent = {"Accept-Encoding": "identity", "User-Agent": "Mozilla/5.0 (compatible; Holdfast)", **headers}
     async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=True, auto_decompress=False, headers=sent, read_bufsize=_READ_BUFFER_BYTES, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        trust_env=True,
+        auto_decompress=False,
+        headers=sent,
+        read_bufsize=_READ_BUFFER_BYTES,
+        cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         yield session
 

@@ -51,7 +51,9 @@ OpenBody = Callable[["Partial | None", "Revision | None"], AbstractAsyncContextM
 """Asks the source, resuming the partial if it may be, and yields None if the known revision is still current."""
 
 
-async def download(into: Path, *, uri: str, shown: str, limits: Limits, on_progress: Progress, known: Revision | None, open_body: OpenBody) -> Fetched | None:
+async def download(
+    into: Path, *, uri: str, shown: str, limits: Limits, on_progress: Progress, known: Revision | None, open_body: OpenBody
+) -> Fetched | None:
     """Fetch what `open_body` opens into the file `into`, as `loaders.sources.base.Source.fetch` says.
 
     `uri` tells partials of different sources apart and is never shown; `shown` is its redacted form.

@@ -64,10 +64,10 @@ class FileSource:
                 beat()
                 on_progress(done, total)
 
-            def take(cancelled: threading.Event) -> Fetched | None:
-                return self._take(into, limits, known, cancelled, lambda done, total: loop.call_soon_threadsafe(arrived, done, total) and None)
+            def on_copied(done: int, total: int) -> None:
+                loop.call_soon_threadsafe(arrived, done, total)
 
-            return await on_own_thread(take, name="fetch-file")
+            return await on_own_thread(lambda cancelled: self._take(into, limits, known, cancelled, on_copied), name="fetch-file")
 
     def watch(self) -> AsyncIterator[None]:
         """Yields when a file with another identity lies at the path, or behind the link there."""
@@ -82,7 +82,9 @@ class FileSource:
             raise NotAModel(f"{self.uri}: {'a directory' if stat.S_ISDIR(found.st_mode) else 'not a regular file'}")
         return revision_of(found)
 
-    def _take(self, into: Path, limits: Limits, known: Revision | None, cancelled: threading.Event, on_copied: Callable[[int, int], None]) -> Fetched | None:
+    def _take(
+        self, into: Path, limits: Limits, known: Revision | None, cancelled: threading.Event, on_copied: Callable[[int, int], None]
+    ) -> Fetched | None:
         try:
             for _ in range(ATTEMPTS):
                 revision = self._probe()
@@ -134,7 +136,9 @@ class FileSource:
             settle(into)
         on_copied(size, size)
 
-    def _copy_slices(self, source: int, target: int, size: int, cancelled: threading.Event, on_copied: Callable[[int], None], into: Path) -> None:
+    def _copy_slices(
+        self, source: int, target: int, size: int, cancelled: threading.Event, on_copied: Callable[[int], None], into: Path
+    ) -> None:
         """Copy `size` bytes, in the kernel where it can. Raises _Cancelled, _Changed if the source is shorter, LoadError."""
         done = 0
         in_kernel = True

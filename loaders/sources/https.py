@@ -55,7 +55,9 @@ class HttpsSource:
 
     async def fetch(self, into: Path, *, limits: Limits, on_progress: Progress, known: Revision | None = None) -> Fetched | None:
         """See `loaders.sources.base.Source.fetch`."""
-        return await download(into, uri=self._url, shown=self.uri, limits=limits, on_progress=on_progress, known=known, open_body=self._open)
+        return await download(
+            into, uri=self._url, shown=self.uri, limits=limits, on_progress=on_progress, known=known, open_body=self._open
+        )
 
     def watch(self) -> None:
         """A web server cannot be watched."""
@@ -141,6 +143,14 @@ def _body(response: aiohttp.ClientResponse, resumed: Partial | None) -> Body:
     length = _length(headers)
     total = None if length is None else offset + length
     return Body(Revision(revision_token(headers), total), offset, total, resume_token(headers), response.content.iter_any())
+
+
+def total_size(headers: Mapping[str, str]) -> int | None:
+    """Size of the whole artifact that a whole or ranged answer announces."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if match is not None:
+        return int(match["total"]) if match["total"] != "*" else None
+    return _length(headers)
 
 
 def _length(headers: Mapping[str, str]) -> int | None:

@@ -51,7 +51,7 @@ def write_validator(into: Path, uri: str, token: str, total: int | None) -> None
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w") as file:
         json.dump({"origin": _origin(uri), "token": token, "total": total}, file)
-    os.replace(temporary, target)
+    temporary.replace(target)
 
 
 def forget_validator(into: Path) -> None:

@@ -28,7 +28,14 @@ from .partial import Partial
 
 _PROBE_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10.0
-_CREDENTIAL_CODES = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidClientTokenId")
+_CREDENTIAL_CODES = (
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "AuthorizationHeaderMalformed",
+    "InvalidClientTokenId",
+)
 _METADATA_SERVICES = ("169.254.169.254", "169.254.170.2")
 _SETTLE_S = 0.02
 
@@ -80,7 +87,8 @@ class S3Source:
         found = None
         if partial is not None:
             try:
-                found = await obstore.get_async(store, self._key, options={"range": {"offset": partial.size}, "if_match": partial.token, **options})  # type: ignore[typeddict-item]
+                ranged = {**options, "range": {"offset": partial.size}, "if_match": partial.token}
+                found = await obstore.get_async(store, self._key, options=ranged)  # type: ignore[arg-type]
             except NotModifiedError:
                 return None
             except PreconditionError:
@@ -114,7 +122,8 @@ class S3Source:
         from obstore.store import S3Store
 
         _settle_at_exit()
-        config: dict[str, Any] = {"region": self._settings.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"}
+        region = self._settings.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        config: dict[str, Any] = {"region": region}
         options: dict[str, Any] = {"connect_timeout": timedelta(seconds=_CONNECT_TIMEOUT_S), "timeout": timedelta(seconds=timeout_s)}
         endpoint = _endpoint(self._settings)
         if endpoint:
@@ -140,7 +149,10 @@ def _credentials(settings: S3Settings) -> dict[str, Any]:
     """
     if not settings.access_key_id or settings.access_key_id == os.environ.get("AWS_ACCESS_KEY_ID"):
         return {}
-    credential = {"access_key_id": settings.access_key_id, "secret_access_key": settings.secret_access_key, "token": None, "expires_at": None}
+    keys = {"access_key_id": settings.access_key_id, "secret_access_key": settings.secret_access_key}
+    if not os.environ.get("AWS_SESSION_TOKEN"):
+        return keys
+    credential = {**keys, "token": None, "expires_at": None}
     return {"credential_provider": lambda: credential}
 
 

@@ -35,13 +35,25 @@ async def changes_of(path: Path) -> AsyncGenerator[None, None]:
 
 
 async def _wakeups(folders: frozenset[Path]) -> AsyncGenerator[None, None]:
-    """Yields when something in a folder may have changed, and now and then: network file systems tell nothing, and the watch begins a moment late."""
+    """Yields when something in a folder may have changed, and now and then.
+
+    Now and then, because network file systems tell nothing and the watch begins a moment late.
+    """
     from watchfiles import awatch
 
     if folders:
         stop = asyncio.Event()
         try:
-            batches = awatch(*folders, watch_filter=None, recursive=False, debounce=_DEBOUNCE_MS, step=50, rust_timeout=_QUIET_MS, yield_on_timeout=True, stop_event=stop)
+            batches = awatch(
+                *folders,
+                watch_filter=None,
+                recursive=False,
+                debounce=_DEBOUNCE_MS,
+                step=50,
+                rust_timeout=_QUIET_MS,
+                yield_on_timeout=True,
+                stop_event=stop,
+            )
             async with aclosing(batches):
                 async for _ in batches:
                     yield

@@ -1,0 +1,119 @@
+"""Top-k by dot product over mapped factor matrices. numpy only; runs in the server.
+
+Covers: ranking for one user and for many, excluding seen and named items. Does not cover: how the arrays came to be
+(`models.factors.pack`), threads (the caller decides by `cost`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.base import InvalidQuery, Query, Ranking, UnknownEntity
+from models.bundle import BadBundle, Bundle
+from models.ids import IdTable
+
+_CHUNK_SCORES = 4 << 20
+"""Scores computed at once for a batch: bounds its private memory to 16 MiB of float32."""
+_MARGIN = 16
+"""Candidates beyond k that are re-scored exactly, so that the order does not depend on how the product was blocked."""
+
+
+class FactorScorer:
+    """Answers from `user_factors` (users x f) and `item_factors` (items x f), float32 or float64. Thread-safe: only reads."""
+
+    family = "factors"
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raises models.bundle.BadBundle where the arrays contradict each other."""
+        self.details: Mapping[str, Any] = bundle.details
+        self._users = bundle.array("user_factors", ndim=2, kinds="f")
+        self._items = bundle.array("item_factors", ndim=2, kinds="f")
+        if self._users.shape[1] != self._items.shape[1] or not self._users.shape[1]:
+            raise BadBundle(f"user factors are {self._users.shape[1]} wide, item factors {self._items.shape[1]}")
+        self._user_ids = IdTable("user_ids", bundle, len(self._users))
+        self._item_ids = IdTable("item_ids", bundle, len(self._items))
+        self._seen_starts = self._seen_items = None
+        if "seen.indptr" in bundle.arrays:
+            self._seen_starts = bundle.array("seen.indptr", ndim=1, kinds="i", rows=len(self._users) + 1)
+            self._seen_items = bundle.array("seen.indices", ndim=1, kinds="iu")
+            check_csr(self._seen_starts, self._seen_items, len(self._items))
+
+    def cost(self, query: Query) -> int:
+        return len(query.users) * int(self._items.size)
+
+    def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
+        if query.fields:
+            raise InvalidQuery("fields", "this model keeps no item columns")
+        if query.exclude_seen and self._seen_starts is None:
+            raise InvalidQuery("exclude_seen", "this model does not know which items a user has seen")
+        is_batch = len(query.users) != 1
+        rows = [self._user_ids.row(user) for user in query.users]
+        known = [(at, row) for at, row in enumerate(rows) if row is not None]
+        answers: list[Ranking | UnknownEntity] = [
+            UnknownEntity(f"users[{at}]" if is_batch else "user_id", f"user {user!r} is not in the model") for at, user in enumerate(query.users)
+        ]
+        excluded = np.array(self._item_ids.rows(query.exclude), np.int64)
+        step = max(1, _CHUNK_SCORES // max(1, len(self._items)))
+        for begin in range(0, len(known), step):
+            chunk = known[begin : begin + step]
+            scores = self._scores([row for _, row in chunk])
+            for (at, row), line in zip(chunk, scores, strict=True):
+                answers[at] = self._rank(query, at, row, line, excluded)
+        return answers
+
+    def _scores(self, rows: list[int]) -> np.ndarray[Any, Any]:
+        if len(rows) == 1:
+            return (self._items @ self._users[rows[0]])[np.newaxis, :]
+        return self._users[rows] @ self._items.T
+
+    def _rank(self, query: Query, at: int, row: int, scores: np.ndarray[Any, Any], excluded: np.ndarray[Any, Any]) -> Ranking:
+        if query.exclude_seen is not False and self._seen_starts is not None and self._seen_items is not None:
+            seen = self._seen_items[int(self._seen_starts[row]) : int(self._seen_starts[row + 1])]
+            scores[seen] = -np.inf
+        if len(excluded):
+            scores[excluded] = -np.inf
+        best = top(scores, query.k + _MARGIN)
+        best = best[np.isfinite(scores[best])]
+        exact = self._items[best].astype(np.float64) @ self._users[row].astype(np.float64)
+        order = np.lexsort((best, -exact))[: query.k]
+        return Ranking(query.users[at], self._item_ids.ids(best[order]), exact[order].tolist())
+
+
+def top(scores: np.ndarray[Any, Any], k: int) -> np.ndarray[Any, Any]:
+    """Indices of the k largest of a 1-d array, in no order; all of them where it has no more than k."""
+    if k >= len(scores):
+        return np.arange(len(scores))
+    return np.argpartition(scores, len(scores) - k)[len(scores) - k :]
+
+
+def check_csr(indptr: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], columns: int) -> None:
+    """Raises BadBundle unless indptr rises from 0 to len(indices) and every index is a column."""
+    if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or (len(indptr) > 1 and int(np.diff(indptr).min()) < 0):
+        raise BadBundle("seen items have row bounds out of order")
+    for begin in range(0, len(indices), 1 << 20):
+        part = indices[begin : begin + (1 << 20)]
+        if int(part.min()) < 0 or int(part.max()) >= columns:
+            raise BadBundle("seen items point outside the catalogue")
+
+
+def open_scorer(bundle: Bundle) -> FactorScorer:
+    """The scorer of a bundle of this family. Raises models.bundle.BadBundle."""
+    return FactorScorer(bundle)
+
+
+def warm(scorer: FactorScorer) -> dict[str, Any]:
+    """Score a sample (64 users x 4,096 items, evenly spread): {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if no score is finite."""
+    users, items = scorer._users, scorer._items
+    some_users = users[np.unique(np.linspace(0, max(0, len(users) - 1), 64).astype(np.int64))] if len(users) else users
+    some_items = items[np.unique(np.linspace(0, max(0, len(items) - 1), 4096).astype(np.int64))] if len(items) else items
+    scores = (some_users @ some_items.T).ravel()
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        if len(scores):
+            raise BadBundle("the factors give no finite score")
+        return {"score_range": None}
+    p50, p99 = np.percentile(finite, (50, 99))
+    return {"score_range": {"min": float(finite.min()), "p50": float(p50), "p99": float(p99), "max": float(finite.max())}}

@@ -1,0 +1,173 @@
+"""Id tables: from ids to rows and back, without a Python object an id.
+
+Covers: packing (child) and looking up (server) of int and str ids, kinds kept ("1" is not 1). Does not cover: what a row means.
+
+Ints are sorted once (or recognised as a range); strings are UTF-8 with offsets, found by CRC-32: hashes sorted in the
+child, a binary search and one comparison at look-up. A million ids cost no start-up time in the server. Tables that mix
+kinds keep ints as decimal text beside a kind flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from .base import Id
+from .bundle import BadBundle, Bundle
+
+MAX_COLLISIONS = 64
+"""Longest run of equal hashes: chance makes runs of 2 or 3, more is forged and would make look-ups slow."""
+
+
+class UnsupportedId(ValueError):
+    """An id is neither an int nor a string."""
+
+
+def plain_id(value: Any) -> Id:
+    """An id as int or str: integral floats are ints (pandas makes them of ints beside NaN), bytes are text. Raises UnsupportedId."""
+    if isinstance(value, bool) or value is None:
+        raise UnsupportedId(f"{value!r} is not an id")
+    if isinstance(value, int | str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    raise UnsupportedId(f"{type(value).__name__} is not a kind of id: int or str")
+
+
+def pack_ids(name: str, ids: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    """Arrays named `<name>.*` and the table's metadata. `ids[row]` is the id of a row. Raises UnsupportedId, or ValueError for a repeated id."""
+    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu" and (ids.size == 0 or int(ids.max()) < 1 << 63):
+        values = ids.astype(np.int64, copy=False).reshape(-1)
+        return _pack_ints(name, values)
+    plain = [plain_id(value) for value in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
+    are_ints = [isinstance(value, int) for value in plain]
+    if all(are_ints) and all(-(1 << 63) <= value < 1 << 63 for value in plain if isinstance(value, int)):
+        return _pack_ints(name, np.array(plain, np.int64))
+    return _pack_text(name, plain, np.array(are_ints, np.uint8))
+
+
+def _pack_ints(name: str, values: np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    count = len(values)
+    if count and int(values[-1]) - int(values[0]) == count - 1 and bool(np.all(np.diff(values) == 1)):
+        return {}, {"kind": "range", "start": int(values[0]), "count": count}
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    repeated = np.flatnonzero(ranked[1:] == ranked[:-1])
+    if len(repeated):
+        raise ValueError(f"id {int(ranked[repeated[0]])} stands for two rows")
+    return {f"{name}.ids": values, f"{name}.sorted": ranked, f"{name}.order": order.astype(np.int64)}, {"kind": "int", "count": count}
+
+
+def _pack_text(name: str, ids: list[Id], are_ints: np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    encoded = [_encode(value) for value in ids]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    hashes = np.fromiter(map(crc32, encoded), np.uint32, len(encoded))
+    order = np.argsort(hashes, kind="stable")
+    ranked = hashes[order]
+    if len(set(zip(encoded, are_ints.tolist(), strict=True))) != len(encoded):
+        raise ValueError("an id stands for two rows")
+    if longest_run(ranked) > MAX_COLLISIONS:
+        raise ValueError("ids are made to collide")
+    arrays = {
+        f"{name}.offsets": offsets,
+        f"{name}.utf8": np.frombuffer(b"".join(encoded), np.uint8),
+        f"{name}.hashes": ranked,
+        f"{name}.order": order.astype(np.int64),
+    }
+    if are_ints.any():
+        arrays[f"{name}.is_int"] = are_ints
+    return arrays, {"kind": "mixed" if are_ints.any() else "str", "count": len(ids)}
+
+
+def _encode(value: Id) -> bytes:
+    return str(value).encode("utf-8", "surrogatepass")
+
+
+def longest_run(ranked: np.ndarray[Any, Any]) -> int:
+    """Length of the longest run of equal values in a sorted array."""
+    if not len(ranked):
+        return 0
+    starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
+    return int(np.diff(np.append(starts, len(ranked))).max())
+
+
+class IdTable:
+    """The look-up half. Reads only the arrays, so a scorer over a mapping is ready at once. Thread-safe."""
+
+    def __init__(self, name: str, bundle: Bundle, rows: int) -> None:
+        meta = bundle.meta.get(name)
+        if not isinstance(meta, dict) or meta.get("count") != rows:
+            raise BadBundle(f"id table {name!r} does not have {rows} ids")
+        self.kind = meta.get("kind")
+        self.count = rows
+        if self.kind == "range":
+            self._start = meta.get("start")
+            if not isinstance(self._start, int):
+                raise BadBundle(f"id table {name!r} has no start")
+            return
+        self._order = bundle.array(f"{name}.order", ndim=1, kinds="i", rows=rows)
+        if rows and (int(self._order.min()) < 0 or int(self._order.max()) >= rows):
+            raise BadBundle(f"id table {name!r} points outside its rows")
+        if self.kind == "int":
+            self._ids = bundle.array(f"{name}.ids", ndim=1, kinds="i", rows=rows)
+            self._ranked = bundle.array(f"{name}.sorted", ndim=1, kinds="i", rows=rows)
+            return
+        if self.kind not in ("str", "mixed"):
+            raise BadBundle(f"id table {name!r} is of an unknown kind")
+        self._offsets = bundle.array(f"{name}.offsets", ndim=1, kinds="i", rows=rows + 1)
+        self._utf8 = bundle.array(f"{name}.utf8", ndim=1, kinds="u")
+        self._ranked = bundle.array(f"{name}.hashes", ndim=1, kinds="u", rows=rows)
+        self._is_int = bundle.array(f"{name}.is_int", ndim=1, kinds="u", rows=rows) if self.kind == "mixed" else None
+        if int(self._offsets[0]) != 0 or int(self._offsets[-1]) != len(self._utf8) or (rows and int(np.diff(self._offsets).min()) < 0):
+            raise BadBundle(f"id table {name!r} has offsets out of order")
+        if longest_run(self._ranked) > MAX_COLLISIONS:
+            raise BadBundle(f"id table {name!r} has ids made to collide")
+
+    def row(self, id: Id) -> int | None:
+        """The row of an id, None if unknown. An int is never found as a string, nor the reverse."""
+        if isinstance(id, bool):
+            return None
+        if self.kind == "range":
+            return id - self._start if isinstance(id, int) and self._start <= id < self._start + self.count else None
+        if self.kind == "int":
+            if not isinstance(id, int) or not -(1 << 63) <= id < 1 << 63:
+                return None
+            at = int(np.searchsorted(self._ranked, np.int64(id)))
+            return int(self._order[at]) if at < self.count and int(self._ranked[at]) == id else None
+        return self._text_row(id)
+
+    def _text_row(self, id: Id) -> int | None:
+        if isinstance(id, int) and self._is_int is None:
+            return None
+        text = _encode(id)
+        hashed = crc32(text)
+        at = int(np.searchsorted(self._ranked, np.uint32(hashed)))
+        while at < self.count and int(self._ranked[at]) == hashed:
+            row = int(self._order[at])
+            begin, end = int(self._offsets[row]), int(self._offsets[row + 1])
+            if end - begin == len(text) and self._utf8[begin:end].tobytes() == text and bool(self._is_int is not None and self._is_int[row]) == isinstance(id, int):
+                return row
+            at += 1
+        return None
+
+    def rows(self, ids: Iterable[Id]) -> list[int]:
+        """The rows of the known ones among `ids`, in order."""
+        return [row for row in map(self.row, ids) if row is not None]
+
+    def ids(self, rows: np.ndarray[Any, Any]) -> list[Id]:
+        """The ids of rows (int array), in order."""
+        if self.kind == "range":
+            return (rows + self._start).tolist()  # type: ignore[no-any-return]
+        if self.kind == "int":
+            return self._ids[rows].tolist()  # type: ignore[no-any-return]
+        return [self._text(int(row)) for row in rows]
+
+    def _text(self, row: int) -> Id:
+        text = self._utf8[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes().decode("utf-8", "replace")
+        return int(text) if self._is_int is not None and self._is_int[row] and text.lstrip("-").isdecimal() else text

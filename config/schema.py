@@ -1,6 +1,8 @@
-"""The declaration of every setting: type, key, unit, default and one sentence of help.
+"""The declaration of every setting: type, key, unit, default, bounds and one sentence of help.
 
-Covers: the frozen dataclasses the rest of the program reads. Does not cover: where values come from (`config.load`).
+Covers: the frozen dataclasses the rest of the program reads. Does not cover: where values come from (`config.load`),
+how they are written (`config.values`). See also: `config.reference`, the flags and the page made from this.
+
 An attribute that carries a unit ends in it (`_s` seconds, `_bytes`); its TOML key is the word without the unit
 (`key=` in the field's metadata), because there a value is written with its unit ("30s", "2GiB").
 """
@@ -15,18 +17,46 @@ from typing import Any
 
 GIB = 1 << 30
 MIB = 1 << 20
+KIB = 1 << 10
 
 
-def setting(default: Any, help: str, *, key: str | None = None, kind: str | None = None, choices: tuple[str, ...] = (), env: str | None = None, secret: bool = False) -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    key: str | None = None,
+    kind: str | None = None,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    zero: str | None = None,
+    env: str | None = None,
+    fallback_env: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
     """A dataclass field that is a setting.
 
-    `kind` is "duration" (float seconds), "size" (int bytes), "path", or None (the annotation decides).
-    `env` names a well-known variable that also sets it, besides HOLDFAST_<SECTION>_<KEY>.
+    kind: "duration" (float seconds), "size" (int bytes), "path", "source", "digest", or None (the annotation decides).
+    minimum, maximum: inclusive bounds. zero: the word for 0 ("auto", "never"), which the bounds then do not apply to.
+    env: a well-known variable that also sets it, as strong as HOLDFAST_<SECTION>_<KEY>, which wins where both are set.
+    fallback_env: well-known variables that count only where nothing else sets it, the first that is set.
+    secret: never shown, neither by `repr` nor in a message.
     """
-    metadata = {"help": help, "key": key, "kind": kind, "choices": choices, "env": env, "secret": secret}
-    if isinstance(default, (dict, list, Mapping)):
+    metadata = {
+        "help": help,
+        "key": key,
+        "kind": kind,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "zero": zero,
+        "env": env,
+        "fallback_env": fallback_env,
+        "secret": secret,
+    }
+    if isinstance(default, dict | list | Mapping):
         return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +64,21 @@ class ServerSettings:
     """[server]"""
 
     host: str = setting("127.0.0.1", "Address to listen on.")
-    port: int = setting(8000, "TCP port to listen on; 0 picks a free one.")
-    workers: int = setting(1, "Serving processes.")
+    port: int = setting(8000, "TCP port to listen on; 0 picks a free one.", minimum=0, maximum=65535)
+    workers: int = setting(1, "Serving processes; this version runs one.", minimum=1)
     default_model: str = setting("", "Model that /predict asks when the body names none; the only model needs no naming.")
-    max_body_bytes: int = setting(4 * MIB, "Largest request body.", key="max_body", kind="size")
-    drain_s: float = setting(30.0, "How long a stopping server, or a replaced version, waits for requests in flight.", key="drain", kind="duration")
+    max_body_bytes: int = setting(4 * MIB, "Largest request body.", key="max_body", kind="size", minimum=KIB)
+    drain_s: float = setting(
+        30.0, "How long a stopping server, or a replaced version, waits for requests in flight.", key="drain", kind="duration", minimum=0
+    )
     log_format: str = setting("text", "Log lines as text or as JSON.", choices=("text", "json"))
     admin_token: str = setting("", "Token of the admin routes; none means that they all answer 403.", env="ADMIN_LOAD_TOKEN", secret=True)
-    admin_token_file: str = setting("", "File that holds the admin token (a systemd credential, a mounted secret).", kind="path", env="ADMIN_LOAD_TOKEN_FILE")
+    admin_token_file: str = setting(
+        "",
+        "File that holds the admin token (a mounted secret); without it the systemd credential `admin-token` is read where there is one.",
+        kind="path",
+        env="ADMIN_LOAD_TOKEN_FILE",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +86,27 @@ class StoreSettings:
     """[store]"""
 
     path: Path = setting(Path("var"), "Folder of fetched artifacts, segments and versions; made private (0700).", kind="path")
-    keep_versions: int = setting(5, "Versions of a model kept for rolling back.")
-    max_bytes: int = setting(20 * GIB, "Disk budget of fetched artifacts and unused segments.", kind="size")
+    keep_versions: int = setting(5, "Versions of a model kept for rolling back.", minimum=1)
+    max_bytes: int = setting(20 * GIB, "Disk budget of fetched artifacts and unused segments.", kind="size", minimum=MIB)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadingSettings:
     """[loading]"""
 
-    concurrency: int = setting(2, "Loads that run at the same time.")
-    memory_reserve_bytes: int = setting(256 * MIB, "Memory that loads must leave free on the host and in the container.", key="memory_reserve", kind="size")
+    concurrency: int = setting(2, "Loads that run at the same time.", minimum=1)
+    memory_reserve_bytes: int = setting(
+        256 * MIB, "Memory that loads must leave free on the host and in the container.", key="memory_reserve", kind="size", minimum=0
+    )
     trust: str = setting("known", "Classes a capped child may unpickle for real: an exact allow-list, or any.", choices=("known", "any"))
-    segment_limit_bytes: int = setting(0, "Largest segment (RLIMIT_FSIZE of the child); 0 derives it from the artifact and the free disk.", key="segment_limit", kind="size")
+    segment_limit_bytes: int = setting(
+        0,
+        "Largest segment (RLIMIT_FSIZE of the child); auto derives it from the artifact and the free disk.",
+        key="segment_limit",
+        kind="size",
+        minimum=MIB,
+        zero="auto",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +114,40 @@ class ModelSettings:
     """[models.<name>]"""
 
     name: str
-    source: str = setting("", "Where the artifact is: gdrive://ID, a Drive URL, s3://, http(s)://, file://, a plain path, training:NAME.")
+    source: str = setting(
+        "", "Where the artifact is: gdrive://ID, a Drive URL, s3://BUCKET/KEY, http(s)://, file://, or a plain path.", kind="source"
+    )
     family: str = setting("auto", "How its arrays are packed and scored; auto decides from the artifact.")
-    memory_bytes: int = setting(0, "Memory cap of the loading child (RLIMIT_DATA); 0 is 300 MiB + 20x the non-array bytes.", key="memory", kind="size")
-    sha256: str = setting("", "Expected SHA-256 of the artifact, hex.")
-    poll_s: float = setting(0.0, "How often the source is asked for a new revision; 0 never.", key="poll", kind="duration")
+    memory_bytes: int = setting(
+        0,
+        "Memory cap of the loading child (RLIMIT_DATA); auto is 300 MiB + 20x the non-array bytes.",
+        key="memory",
+        kind="size",
+        minimum=MIB,
+        zero="auto",
+    )
+    sha256: str = setting("", "Expected SHA-256 of the artifact, hex.", kind="digest")
+    poll_s: float = setting(
+        0.0, "How often the source is asked for a new revision.", key="poll", kind="duration", minimum=0.05, zero="never"
+    )
     watch: bool = setting(False, "Watch a local file and load it again when it is replaced.")
     required: bool = setting(True, "Whether /health/ready waits for this model.")
     load: str = setting("eager", "Load at start-up, or on the first request.", choices=("eager", "on_demand"))
-    segment: str = setting("disk", "Where the segment lies: a file of the store (also the restart cache) or memory.", choices=("disk", "memory"))
+    segment: str = setting(
+        "disk", "Where the segment lies: a file of the store (also the restart cache) or memory.", choices=("disk", "memory")
+    )
     fallback: str = setting("", "training:NAME to train from when the artifact cannot be had.")
-    fetch_timeout_s: float = setting(1800.0, "Total time limit of one fetch.", key="fetch_timeout", kind="duration")
-    stall_timeout_s: float = setting(30.0, "A fetch that brings no byte for this long has stalled.", key="stall_timeout", kind="duration")
-    load_timeout_s: float = setting(600.0, "Time limit of the loading child.", key="load_timeout", kind="duration")
-    max_artifact_bytes: int = setting(16 * GIB, "Largest artifact that is fetched.", kind="size")
-    request_timeout_s: float = setting(5.0, "Time limit of one predict call, waiting for the model not counted.", key="request_timeout", kind="duration")
-    max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.")
-    max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured, seconds.", kind="duration")
+    fetch_timeout_s: float = setting(1800.0, "Total time limit of one fetch.", key="fetch_timeout", kind="duration", minimum=0.001)
+    stall_timeout_s: float = setting(
+        30.0, "A fetch that brings no byte for this long has stalled.", key="stall_timeout", kind="duration", minimum=0.001
+    )
+    load_timeout_s: float = setting(600.0, "Time limit of the loading child.", key="load_timeout", kind="duration", minimum=0.001)
+    max_artifact_bytes: int = setting(16 * GIB, "Largest artifact that is fetched.", kind="size", minimum=1)
+    request_timeout_s: float = setting(
+        5.0, "Time limit of one predict call, waiting for the model not counted.", key="request_timeout", kind="duration", minimum=0.001
+    )
+    max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.", minimum=1)
+    max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured.", kind="duration", minimum=0)
     id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name.")
     parts: Mapping[str, str] = setting(MappingProxyType({}), "Models a hybrid is made of: {content=..., collaborative=...}.")
 
@@ -93,10 +156,11 @@ class ModelSettings:
 class S3Settings:
     """[s3]"""
 
-    endpoint: str = setting("", "Endpoint URL of an S3-compatible service.", env="AWS_ENDPOINT_URL")
-    region: str = setting("", "Region.", env="AWS_REGION")
-    access_key_id: str = setting("", "Access key.", env="AWS_ACCESS_KEY_ID")
-    secret_access_key: str = setting("", "Secret key.", env="AWS_SECRET_ACCESS_KEY", secret=True)
+    endpoint: str = setting("", "Endpoint URL of an S3-compatible service.", fallback_env=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    region: str = setting("", "Region.", fallback_env=("AWS_REGION", "AWS_DEFAULT_REGION"))
+    access_key_id: str = setting("", "Access key.", fallback_env=("AWS_ACCESS_KEY_ID",))
+    secret_access_key: str = setting("", "Secret key.", fallback_env=("AWS_SECRET_ACCESS_KEY",), secret=True)
+    session_token: str = setting("", "Session token of temporary credentials.", fallback_env=("AWS_SESSION_TOKEN",), secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +172,9 @@ class Settings:
     loading: LoadingSettings = field(default_factory=LoadingSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     s3: S3Settings = field(default_factory=S3Settings)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where each value that is no default was set: "server.port" -> "environment: HOLDFAST_SERVER_PORT"."""
+
+    def origin(self, key: str) -> str:
+        """Where the setting `key` ("server.port", "models.als.memory") was set, in words; "default" where nowhere."""
+        return self.origins.get(key, "default")

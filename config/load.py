@@ -1,0 +1,218 @@
+"""From everything the operator wrote to one `Settings`, or to every problem with it at once.
+
+Covers: precedence (command line > environment > `.env` > file > default), the admin token, what must fit together.
+Does not cover: reading a layer (`config.layers`), one value (`config.values`), the declaration (`config.schema`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from config.declared import DECLARED, MODEL_NAME, MODELS, RESERVED_NAMES, SECTIONS, Declared
+from config.errors import ConfigError, Problem
+from config.layers import ENVIRONMENT, Given, Layer, did_you_mean, read_dotenv, read_environment, read_overrides, read_toml
+from config.schema import ModelSettings, Settings
+from config.values import parse
+
+DEFAULT_FILE = "holdfast.toml"
+CREDENTIAL = "admin-token"
+"""Name of the systemd credential that holds the admin token."""
+MAX_TOKEN_BYTES = 4096
+
+CheckSource = Callable[[str], "str | None"]
+"""Says in words what is wrong with a source, or None."""
+
+
+def load_settings(
+    overrides: Mapping[str, str] = MappingProxyType({}),
+    *,
+    config_file: Path | None = None,
+    environ: Mapping[str, str],
+    cwd: Path,
+    check_source: CheckSource | None = None,
+    families: Collection[str] | None = None,
+) -> Settings:
+    """What the operator asked for. Raises ConfigError with every problem; reads files, changes nothing.
+
+    overrides: dotted key -> text, from the command line. config_file: must exist; None means HOLDFAST_CONFIG, else
+    holdfast.toml in `cwd` if there is one. Relative paths start at the folder of the file (of `cwd` without one) where
+    the file or its `.env` gives them, at `cwd` where the environment or the command line does.
+    check_source, families: what only other rooms know about sources and families; None does not check them.
+    """
+    merge = _Merge()
+    cwd = cwd.absolute()
+    path = _file_of(config_file, environ, cwd)
+    folder = path.parent if path is not None else cwd
+    if path is not None:
+        merge.add(read_toml(path))
+    dotenv_path = folder / ".env"
+    dotenv, problems = read_dotenv(dotenv_path)
+    merge.problems += problems
+    merge.add(read_environment(dotenv, str(dotenv_path), folder, merge.models))
+    merge.add(read_environment(environ, ENVIRONMENT, cwd, merge.models))
+    merge.add(read_overrides(overrides, cwd))
+    _add_fallbacks(merge, ((environ, ENVIRONMENT), (dotenv, str(dotenv_path))), cwd)
+
+    tables = {section: cls(**merge.values(section, "", folder)) for section, cls in SECTIONS.items()}
+    models = {name: ModelSettings(name=name, **merge.values(MODELS, name, folder)) for name in merge.models}
+    settings = Settings(**tables, models=MappingProxyType(models), origins=MappingProxyType(merge.origins()))
+    settings = _with_admin_token(merge, settings, environ)
+    _check(merge, settings, check_source, families)
+    if merge.problems:
+        raise ConfigError(dict.fromkeys(merge.problems))
+    return settings
+
+
+def _file_of(config_file: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if config_file is None and environ.get("HOLDFAST_CONFIG"):
+        config_file = Path(environ["HOLDFAST_CONFIG"])
+    if config_file is not None:
+        return cwd / config_file
+    default = cwd / DEFAULT_FILE
+    return default if default.exists() else None
+
+
+@dataclass
+class _Merge:
+    """The layers put on top of each other, and every problem so far."""
+
+    given: dict[tuple[str, str, str], Given] = field(default_factory=dict)
+    value: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    rank: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    models: dict[str, tuple[str, str]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    layers: int = 0
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top. What it overrides is read too, so that a mistake shows before the override is taken away."""
+        self.layers += 1
+        self.problems += layer.problems
+        for each in layer.given:
+            self.given[each.path] = each
+            self.rank[each.path] = self.layers
+            try:
+                self.value[each.path] = parse(each.declared, each.raw, text=each.text, base=each.base)
+            except ValueError as error:
+                self.problems.append(each.problem(str(error)))
+        for name, origin in layer.models.items():
+            self.models.setdefault(name, origin)
+
+    def values(self, section: str, model: str, folder: Path) -> dict[str, Any]:
+        """Attribute -> value of what was given; a relative default path starts at `folder`."""
+        found = {}
+        for key, declared in DECLARED[section].items():
+            path = (section, model, key)
+            if path in self.value:
+                found[declared.attribute] = self.value[path]
+            elif isinstance(declared.default, Path):
+                found[declared.attribute] = folder / declared.default
+        return found
+
+    def origins(self) -> dict[str, str]:
+        return {given.dotted: f"{given.where}: {given.name}" for given in self.given.values()}
+
+    def complain(self, section: str, model: str, key: str, message: str) -> None:
+        """A problem of a value, named where it was given, or by its key where it was not."""
+        given = self.given.get((section, model, key))
+        dotted = ".".join(part for part in (section, model, key) if part)
+        self.problems.append(given.problem(message) if given is not None else Problem("configuration", dotted, message))
+
+
+def _add_fallbacks(merge: _Merge, places: tuple[tuple[Mapping[str, str], str], ...], base: Path) -> None:
+    """AWS_* and the like: only what nothing else set. Credentials are never mixed from two places."""
+    wanted = [each for keys in DECLARED.values() for each in keys.values() if each.fallback_env]
+    credentials = [each for each in wanted if each.secret or each.key == "access_key_id"]
+    for group in (credentials, *([each] for each in wanted if each not in credentials)):
+        if any((each.section, "", each.key) in merge.given for each in group):
+            continue
+        for variables, where in places:
+            if found := [given for each in group if (given := _fallback(each, variables, where, base)) is not None]:
+                merge.add(Layer(tuple(found)))
+                break
+
+
+def _fallback(declared: Declared, variables: Mapping[str, str], where: str, base: Path) -> Given | None:
+    name = next((name for name in declared.fallback_env if variables.get(name)), None)
+    return None if name is None else Given(declared, "", variables[name], True, where, name, base)
+
+
+def _with_admin_token(merge: _Merge, settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The token itself: as given, else from the file that the stronger layer names, else the systemd credential."""
+    server = settings.server
+    token_rank = merge.rank.get(("server", "", "admin_token"), 0)
+    file_rank = merge.rank.get(("server", "", "admin_token_file"), 0)
+    token = server.admin_token.strip()
+    if server.admin_token_file and (not token or file_rank > token_rank):
+        token = _read_token(merge, Path(server.admin_token_file))
+    elif not token and environ.get("CREDENTIALS_DIRECTORY"):
+        token = _read_token(merge, Path(environ["CREDENTIALS_DIRECTORY"]) / CREDENTIAL, optional=True)
+    if token and not re.fullmatch(r"[!-~]+", token):
+        merge.complain("server", "", "admin_token", "must be printable ASCII without spaces, or no header can carry it")
+    return dataclasses.replace(settings, server=dataclasses.replace(server, admin_token=token))
+
+
+def _read_token(merge: _Merge, path: Path, *, optional: bool = False) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TOKEN_BYTES + 1)
+    except OSError as error:
+        if optional and isinstance(error, FileNotFoundError):
+            return ""
+        merge.complain("server", "", "admin_token_file", f"{path} cannot be read: {error.strerror}")
+        return ""
+    if len(content) > MAX_TOKEN_BYTES:
+        merge.complain("server", "", "admin_token_file", f"{path} is no token: longer than {MAX_TOKEN_BYTES} bytes")
+        return ""
+    return content.decode("latin-1").strip()
+
+
+def _check(merge: _Merge, settings: Settings, check_source: CheckSource | None, families: Collection[str] | None) -> None:
+    """What one value alone cannot show."""
+    server, s3 = settings.server, settings.s3
+    if server.workers > 1:
+        merge.complain("server", "", "workers", "more than one serving process is not supported yet: set 1")
+    if not server.host:
+        merge.complain("server", "", "host", "is empty: 127.0.0.1 serves this host only, 0.0.0.0 every network")
+    if server.default_model and server.default_model not in settings.models:
+        hint = did_you_mean(server.default_model, settings.models)
+        merge.complain("server", "", "default_model", f"no model {server.default_model!r} is configured{hint}")
+    if bool(s3.access_key_id) != bool(s3.secret_access_key):
+        missing, present = ("secret_access_key", "access_key_id") if s3.access_key_id else ("access_key_id", "secret_access_key")
+        merge.complain("s3", "", present, f"is set without {missing}")
+    for model in settings.models.values():
+        _check_model(merge, model, settings, check_source, families)
+
+
+def _check_model(
+    merge: _Merge, model: ModelSettings, settings: Settings, check_source: CheckSource | None, families: Collection[str] | None
+) -> None:
+    def complain(key: str, message: str) -> None:
+        merge.complain(MODELS, model.name, key, message)
+
+    where, name = merge.models[model.name]
+    if not MODEL_NAME.fullmatch(model.name):
+        rule = "1 to 63 of a-z, 0-9, - and _, the first a letter or digit"
+        merge.problems.append(Problem(where, name, f"{model.name!r} cannot name a model: {rule}"))
+    elif model.name in RESERVED_NAMES:
+        merge.problems.append(Problem(where, name, f"{model.name!r} cannot name a model: {', '.join(RESERVED_NAMES)} are routes"))
+    if not model.source:
+        given = merge.given.get((MODELS, model.name, "source"))
+        if given is None:
+            merge.problems.append(Problem(where, f"models.{model.name}", "has no source: every model needs one"))
+        elif given.raw == "":
+            complain("source", "is empty: every model needs one")
+    elif check_source is not None and (problem := check_source(model.source)) is not None:
+        complain("source", problem)
+    if families is not None and model.family not in ("auto", *families):
+        complain("family", f"{model.family!r} is none of: auto, {', '.join(families)}{did_you_mean(model.family, families)}")
+    if model.fallback:
+        complain("fallback", "training is not part of this version, so there is nothing to fall back to")
+    for part, other in model.parts.items():
+        if other not in settings.models or other == model.name:
+            complain("parts", f"{part} names {other!r}, which is not another configured model{did_you_mean(other, settings.models)}")

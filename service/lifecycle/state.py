@@ -11,8 +11,9 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where an attempt is (queued .. warming), and the two ends of a version (draining, released)."""
+    """Where an attempt is (queued .. warming), where a model rests (not_started, live, failed, released), how a version ends."""
 
+    NOT_STARTED = "not_started"
     QUEUED = "queued"
     DOWNLOADING = "downloading"
     VERIFYING = "verifying"
@@ -35,6 +36,18 @@ class Status(StrEnum):
     NOT_STARTED = "not_started"
 
 
+class Cause(StrEnum):
+    """Why an attempt runs."""
+
+    START = "start"
+    REQUEST = "request"
+    RELOAD = "reload"
+    RETRY = "retry"
+    POLL = "poll"
+    WATCH = "watch"
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why the last attempt failed, and whether another follows."""
@@ -47,6 +60,8 @@ class Failure:
     at: float
     next_attempt_at: float | None = None
     revision: str | None = None
+    limited: int = 0
+    """How many of `attempts` were of a class that is tried only a few times for one revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +69,23 @@ class Attempt:
     """One try to bring a revision to ready."""
 
     id: int
-    """Unique in the process: events of an older attempt are ignored by it."""
+    """Counts up within the model: events of an older attempt are ignored by it."""
     phase: Phase
-    cause: str
-    """start, request, reload, retry, poll, watch, operator"""
+    cause: Cause
     started_at: float
     force: bool = False
     reason: str | None = None
     """Why it waits, or what it does, in words."""
     bytes_done: int | None = None
     bytes_total: int | None = None
+    progress: float | None = None
+    """0..1; kept apart because it must not fall when the source changes its mind about the total."""
     revision: str | None = None
+    fetch_began_at: float | None = None
+    """Set once the source was asked: what changes there afterwards needs another attempt."""
+    baseline_at: float | None = None
+    """When the first progress came, and with how many bytes: a resumed download must not count what it found as speed."""
+    baseline_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +95,14 @@ class Live:
     version: str
     revision: str
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A reload that came too late to join the running attempt: run once, after it."""
+
+    cause: Cause
+    force: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +127,32 @@ class Entry:
     unloaded: bool = False
     on_demand: bool = False
     draining: tuple[str, ...] = ()
+    again: Again | None = None
+    rejected: Failure | None = None
+    """The last permanent failure of a known revision: no automatic attempt tries that revision again."""
+    retry_of: int | None = None
+    """Id of the failed attempt whose retry timer runs; a timer of any other attempt is ignored."""
+    attempts_begun: int = 0
+    transitions: int = 0
+    """Transitions ever; the story keeps the last of them."""
     story: tuple[StoryLine, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        live = self.live.version if self.live else None
+        attempt = f"{self.attempt.id}:{self.attempt.phase}" if self.attempt else None
+        failure = self.failure.type if self.failure else None
+        flags = "".join(f" {word}" for word, is_set in (("unloaded", self.unloaded), ("again", self.again is not None)) if is_set)
+        return f"<Entry {self.name} live={live} attempt={attempt} failure={failure} draining={len(self.draining)}{flags}>"
+
+
+def phase_of(entry: Entry) -> Phase:
+    """Where the model is: the phase of its attempt, else where it rests."""
+    if entry.attempt is not None:
+        return entry.attempt.phase
+    if entry.live is not None:
+        return Phase.LIVE
+    if entry.unloaded:
+        return Phase.RELEASED
+    if entry.failure is not None:
+        return Phase.FAILED
+    return Phase.NOT_STARTED

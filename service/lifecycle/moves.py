@@ -1,0 +1,83 @@
+"""The few moves that all rules of the machine are made of: tell, begin, end, remember, retire. Pure.
+
+Covers: changes of an entry that keep it consistent. Does not cover: when to make them (`commands`, `outcomes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .errors import InvalidTransition
+from .events import Action, CancelRetry, Drain, Event, Released, StartAttempt
+from .policy import AUTOMATIC
+from .state import Again, Attempt, Cause, Entry, Phase, StoryLine, phase_of
+from .transitions import TRANSITIONS
+
+STORY_LENGTH = 100
+
+Step = tuple[Entry, tuple[Action, ...]]
+
+
+def phase_for(entry: Entry, event: Event) -> Phase:
+    """The phase that decides whether the event may happen."""
+    if isinstance(event, Released):
+        return Phase.DRAINING if event.version in entry.draining else Phase.RELEASED
+    return phase_of(entry)
+
+
+def tell(entry: Entry, event: Event, now: float, to: Phase, cause: str) -> Entry:
+    """Add the event to the story. Raises InvalidTransition if the table does not let this phase follow."""
+    phase = phase_for(entry, event)
+    if to not in TRANSITIONS.get((phase, type(event)), ()):
+        raise InvalidTransition(entry.name, phase, f"{event.kind} (to {to})", entry.story)
+    return append(entry, StoryLine(now, event.kind, phase, to, cause))
+
+
+def append(entry: Entry, line: StoryLine) -> Entry:
+    """Add a line to the story, which keeps the last of them."""
+    return replace(entry, story=(*entry.story, line)[-STORY_LENGTH:], transitions=entry.transitions + 1)
+
+
+def begin(entry: Entry, kind: str, now: float, cause: Cause, force: bool = False) -> Step:
+    """A new attempt. What failed stays shown until the attempt has an outcome, but nothing waits for a retry any more."""
+    actions: tuple[Action, ...] = (CancelRetry(),) if entry.retry_of is not None else ()
+    attempt = Attempt(id=entry.attempts_begun + 1, phase=Phase.QUEUED, cause=cause, started_at=now, force=force)
+    entry = append(entry, StoryLine(now, kind, phase_of(entry), Phase.QUEUED, cause))
+    entry = replace(
+        entry,
+        attempt=attempt,
+        attempts_begun=attempt.id,
+        failure=replace(entry.failure, next_attempt_at=None) if entry.failure is not None else None,
+        rejected=entry.rejected if cause in AUTOMATIC else None,
+        retry_of=None,
+        unloaded=False,
+        again=None,
+    )
+    return entry, (*actions, StartAttempt(attempt.id))
+
+
+def end(entry: Entry, now: float, actions: tuple[Action, ...] = ()) -> Step:
+    """The attempt is over; a reload that came too late for it runs now."""
+    again = entry.again
+    entry = replace(entry, attempt=None, again=None)
+    if again is None:
+        return entry, actions
+    entry, more = begin(entry, again.cause, now, again.cause, again.force)
+    return entry, (*actions, *more)
+
+
+def remember(entry: Entry, cause: Cause, force: bool) -> Entry:
+    """Run once more after this attempt: never stacked, forced if one of the reloads was, an operator's before a watch's."""
+    if entry.again is not None:
+        cause = Cause.RELOAD if Cause.RELOAD in (cause, entry.again.cause) else cause
+        force = force or entry.again.force
+    return replace(entry, again=Again(cause, force))
+
+
+def retire(entry: Entry, now: float, cause: str) -> Step:
+    """The live version, if there is one, starts to drain (told before it happens: nobody gets a new lease on it)."""
+    if entry.live is None:
+        return entry, ()
+    version = entry.live.version
+    entry = append(entry, StoryLine(now, "drain", Phase.LIVE, Phase.DRAINING, f"{version}: {cause}"))
+    return replace(entry, live=None, draining=(*entry.draining, version)), (Drain(version),)

@@ -1,0 +1,152 @@
+"""Rules for what the running attempt reports: its progress, its phases, its end. Pure.
+
+Every rule may rely on `entry.attempt` being the event's attempt; `machine.step` saw to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .errors import InvalidTransition
+from .events import (
+    Action,
+    Failed,
+    FetchBegan,
+    Fetched,
+    PhaseBegan,
+    Progressed,
+    Publish,
+    Restored,
+    ScheduleRetry,
+    Succeeded,
+    Unchanged,
+    Waiting,
+)
+from .moves import Step, begin, end, retire, tell
+from .policy import AUTOMATIC, RetryPolicy, is_limited, plan_retry
+from .state import Attempt, Cause, Entry, Failure, Live, Phase
+
+
+def running(entry: Entry) -> Attempt:
+    """The attempt. Raises LookupError where there is none."""
+    if entry.attempt is None:
+        raise LookupError(f"model {entry.name!r} has no running attempt")
+    return entry.attempt
+
+
+def restored(entry: Entry, event: Restored, now: float) -> Step:
+    if entry.live is not None:
+        raise InvalidTransition(entry.name, running(entry).phase, f"{event.kind} over a live version", entry.story)
+    entry = tell(entry, event, now, Phase.LIVE, event.version)
+    return replace(entry, live=Live(event.version, event.revision, now)), (Publish(event.version),)
+
+
+def fetch_began(entry: Entry, event: FetchBegan, now: float) -> Step:
+    attempt = running(entry)
+    entry = tell(entry, event, now, Phase.DOWNLOADING, attempt.cause)
+    return replace(entry, attempt=replace(attempt, phase=Phase.DOWNLOADING, reason=None, fetch_began_at=now)), ()
+
+
+def progressed(entry: Entry, event: Progressed, now: float) -> Step:
+    """What is shown never falls, whatever the source says about itself midway."""
+    attempt = running(entry)
+    done = max(event.bytes_done, attempt.bytes_done or 0)
+    total = attempt.bytes_total if event.bytes_total is None else max(event.bytes_total, attempt.bytes_total or 0, done)
+    share = done / total if total else None
+    if share is not None:
+        share = min(1.0, max(share, attempt.progress or 0.0))
+    baseline = (attempt.baseline_at, attempt.baseline_bytes) if attempt.baseline_at is not None else (now, event.bytes_done)
+    attempt = replace(
+        attempt,
+        bytes_done=done,
+        bytes_total=total,
+        progress=share if share is not None else attempt.progress,
+        baseline_at=baseline[0],
+        baseline_bytes=baseline[1],
+    )
+    return replace(entry, attempt=attempt), ()
+
+
+def fetched(entry: Entry, event: Fetched, now: float) -> Step:
+    attempt = running(entry)
+    whole = max(event.size, attempt.bytes_done or 0, attempt.bytes_total or 0)
+    attempt = replace(attempt, revision=event.revision, bytes_done=whole, bytes_total=whole, progress=1.0)
+    return replace(entry, attempt=attempt), ()
+
+
+def waiting(entry: Entry, event: Waiting, now: float) -> Step:
+    """Only the beginning of the wait is a transition; a new reason for it is not."""
+    attempt = running(entry)
+    if attempt.phase is not Phase.QUEUED:
+        entry = tell(entry, event, now, Phase.QUEUED, event.reason)
+    return replace(entry, attempt=replace(attempt, phase=Phase.QUEUED, reason=event.reason)), ()
+
+
+def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
+    attempt = running(entry)
+    if event.phase is not attempt.phase:
+        entry = tell(entry, event, now, event.phase, event.reason or attempt.cause)
+    return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
+
+
+def unchanged(entry: Entry, event: Unchanged, now: float) -> Step:
+    """What serves is what the source has: all is well again. Or it is what was rejected: that failure stands."""
+    if entry.live is not None and entry.live.revision == event.revision:
+        entry = tell(entry, event, now, Phase.LIVE, event.revision)
+        return end(replace(entry, failure=None, rejected=None), now)
+    if entry.rejected is not None and entry.rejected.revision == event.revision:
+        entry = tell(entry, event, now, Phase.FAILED, event.revision)
+        return end(replace(entry, failure=entry.rejected), now)
+    raise InvalidTransition(
+        entry.name, running(entry).phase, f"{event.kind} ({event.revision}, which is neither live nor rejected)", entry.story
+    )
+
+
+def succeeded(entry: Entry, event: Succeeded, now: float) -> Step:
+    """The new version replaces the live one in one step; the old one drains."""
+    entry = tell(entry, event, now, Phase.LIVE, event.version)
+    entry, drained = retire(entry, now, f"replaced by {event.version}")
+    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None)
+    return end(entry, now, (Publish(event.version), *drained))
+
+
+def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step:
+    """What serves goes on serving. The failure's class decides whether and when another attempt follows."""
+    attempt = running(entry)
+    attempts, limited = _count(entry.failure, attempt, event)
+    delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
+    known = entry.failure.revision if entry.failure is not None else None
+    failure = Failure(
+        type=event.type,
+        message=event.message,
+        retryable=delay_s is not None,
+        attempts=attempts,
+        at=now,
+        next_attempt_at=now + delay_s if delay_s is not None and entry.again is None else None,
+        revision=event.revision or known,
+        limited=limited,
+    )
+    entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
+    # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
+    rejected = failure if delay_s is None and event.revision else entry.rejected
+    entry = replace(entry, failure=failure, rejected=rejected)
+    if entry.again is not None or delay_s is None:
+        return end(entry, now)
+    entry = replace(entry, attempt=None)
+    if delay_s == 0:
+        return begin(entry, Cause.RETRY, now, Cause.RETRY)
+    actions: tuple[Action, ...] = (ScheduleRetry(attempt.id, delay_s),)
+    return replace(entry, retry_of=attempt.id), actions
+
+
+def _count(before: Failure | None, attempt: Attempt, event: Failed) -> tuple[int, int]:
+    """Failures in a row for this revision, and how many of them were of a limited class.
+
+    An attempt that somebody asked for starts the count anew. A failure that came before the revision was known
+    continues it: a source that is down for a while must not give a crashing artifact three more tries.
+    """
+    one = 1 if is_limited(event.type) else 0
+    is_other = before is None or (event.revision is not None and before.revision is not None and event.revision != before.revision)
+    if before is None or is_other or attempt.cause not in AUTOMATIC:
+        return 1, one
+    return before.attempts + 1, before.limited + one

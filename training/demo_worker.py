@@ -75,7 +75,7 @@ def main(folder: str) -> int:
     try:
         make(target.database, target.models["als"], target.models["bpr"], _tell)
     except ImportError as error:
-        _tell("failed", "missing_library", f"the demo trains its models with {error.name}: pip install \"holdfast[train]\"")
+        _tell("failed", "missing_library", f'the demo trains its models with {error.name}: pip install "holdfast[train]"')
     except BrokenPipeError:
         # The parent was killed. Nobody listens, and the interpreter must not complain that it cannot flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

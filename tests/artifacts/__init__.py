@@ -1,0 +1,10 @@
+"""Model files for tests: honest ones made with the real libraries, and hostile ones made byte by byte.
+
+    recommenders.py   implicit models bare and in the ALS dict, and implicit's own answers to compare with
+    nmf.py            the collaborative dict around a fitted sklearn NMF
+    ids.py            id tables of every kind
+    writing.py        every format a model file comes in
+    hostile/          files that must fail, each with the failure types it may end in
+
+Nothing here loads a hostile file. Everything is small, deterministic and cached in the process.
+"""

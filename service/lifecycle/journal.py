@@ -1,0 +1,36 @@
+"""One structured log line a transition, from this one place.
+
+Does not cover: how lines are written (`service.logs`), defects (logged where they are caught).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .state import Attempt, Entry, Phase, StoryLine
+
+_log = logging.getLogger("holdfast.lifecycle")
+
+
+def log_transitions(before: Entry, after: Entry) -> None:
+    """Log the story lines that `after` has and `before` has not."""
+    told = after.transitions - before.transitions
+    for line in after.story[len(after.story) - told :] if told else ():
+        _log_line(line, after, after.attempt or before.attempt)
+
+
+def _log_line(line: StoryLine, entry: Entry, attempt: Attempt | None) -> None:
+    level = logging.INFO
+    if line.to == Phase.FAILED:
+        level = logging.WARNING if entry.failure is not None and entry.failure.retryable else logging.ERROR
+    revision = attempt.revision if attempt is not None and attempt.revision else entry.live.revision if entry.live is not None else None
+    fields = {
+        "action": line.event,
+        "model": entry.name,
+        "attempt": attempt.id if attempt is not None else None,
+        "revision": revision,
+        "phase": str(line.to),
+        "from_phase": str(line.from_),
+        "cause": line.cause,
+    }
+    _log.log(level, "%s: %s -> %s, %s (%s)", entry.name, line.from_, line.to, line.event, line.cause, extra=fields)

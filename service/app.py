@@ -1,0 +1,58 @@
+"""The one place where the objects meet: settings in, application out.
+
+Covers: what is built and what it is given. Does not cover: listening and signals (`service.server`), the order of
+starting and stopping (`service.background`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from config.schema import Settings
+from loaders.loader import Loader
+from loaders.memory import MemoryAdmission
+from service import background, keys
+from service.admin import configured_token
+from service.background import Startable
+from service.errors import problems
+from service.lifecycle.supervisor import Supervisor
+from service.notify import Notifier
+from service.routes import add_routes
+from service.scoring import Scoring
+
+
+def build_loading(settings: Settings) -> tuple[Loader, Supervisor]:
+    """A loader, not yet open, and the supervisor that uses it, not yet started: see `service.background.running`."""
+    loader = Loader(settings)
+    admission = MemoryAdmission(settings.loading.memory_reserve_bytes)
+    supervisor = Supervisor(settings.models, loader, admission, concurrency=settings.loading.concurrency, drain_s=settings.server.drain_s)
+    return loader, supervisor
+
+
+def build_app(settings: Settings, *, supervisor: Startable | None = None, environ: Mapping[str, str] = os.environ) -> web.Application:
+    """The application of these settings, with its own supervisor unless one is given."""
+    app = web.Application(middlewares=[problems], client_max_size=settings.server.max_body_bytes)
+    loader: Loader | None = None
+    if supervisor is None:
+        loader, supervisor = build_loading(settings)
+    app[keys.SETTINGS] = settings
+    app[keys.REGISTRY] = supervisor.registry
+    app[keys.SCORING] = Scoring()
+    app[keys.ADMIN_TOKEN] = configured_token(settings.server)
+    app[keys.STARTED_AT] = time.time()
+    app[keys.STOPPING] = asyncio.Event()
+    add_routes(app)
+    app.cleanup_ctx.append(background.lifecycle(supervisor, loader))
+    app.cleanup_ctx.append(background.scoring)
+    app.cleanup_ctx.append(background.systemd(Notifier(environ)))
+    app.on_shutdown.append(_stop_waiting)
+    return app
+
+
+async def _stop_waiting(app: web.Application) -> None:
+    app[keys.STOPPING].set()

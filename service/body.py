@@ -1,0 +1,69 @@
+"""Request bodies: from bytes to a typed struct, naming the field at fault.
+
+Covers: size, time and media type of a JSON body, unknown fields, types. Does not cover: what a value means to a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from service.errors import BodyTimeout, InvalidField, MalformedBody, UnsupportedMediaType
+
+T = TypeVar("T")
+
+BODY_TIMEOUT_S = 30.0
+"""A body that takes longer is a client that went away, or one that holds connections on purpose."""
+
+_AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(?P<name>.*)`", re.DOTALL)
+_WHOLE_BODY = "body"
+
+
+async def read_body(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The decoded body.
+
+    Raises MalformedBody, BodyTimeout, UnsupportedMediaType, InvalidField; web.HTTPRequestEntityTooLarge beyond max_body.
+    """
+    check_media_type(request)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            raw = await request.read()
+    except TimeoutError as error:
+        raise BodyTimeout(f"The body took longer than {BODY_TIMEOUT_S:g} s.") from error
+    except web.RequestPayloadError as error:
+        raise MalformedBody(f"The body could not be read: {error}") from error
+    return decode(raw, decoder)
+
+
+def check_media_type(request: web.Request) -> None:
+    """A body without a Content-Type is taken as JSON; one that says something else is refused. Raises UnsupportedMediaType."""
+    declared = request.headers.get("Content-Type")
+    if declared is None or request.content_type == "application/json" or request.content_type.endswith("+json"):
+        return
+    raise UnsupportedMediaType(f"Send application/json, not {declared!r}.", headers={"Accept": "application/json"})
+
+
+def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """`raw` as the decoder's type. Raises MalformedBody, InvalidField."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise invalid_field(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody("The body is empty; send a JSON object." if not raw.strip() else str(error)) from error
+
+
+def invalid_field(message: str) -> InvalidField:
+    """The field ("users[3]") and the complaint, out of the decoder's words."""
+    at = _AT.match(message)
+    what, path = (at["what"], at["path"]) if at else (message, "")
+    named = _UNKNOWN.search(what) or _MISSING.search(what)
+    if named:
+        path = f"{path}.{named['name']}" if path else named["name"]
+    return InvalidField(path or _WHOLE_BODY, what)

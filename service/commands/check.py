@@ -1,0 +1,97 @@
+"""`holdfast check ARTIFACT|MODEL`: load one artifact in the capped child, and say what is in it and what it takes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.commands.configuration import add_config_arguments, settings_of
+from service.commands.progress import bytes_in_words
+
+if TYPE_CHECKING:
+    from config.schema import ModelSettings, Settings
+
+
+def add_parser(words: Any) -> None:
+    """Declare the word."""
+    parser = words.add_parser("check", help="load one artifact in a capped child and report on it", description=__doc__)
+    parser.add_argument("artifact", metavar="ARTIFACT|MODEL", help="a file, the address of one, or the name of a configured model")
+    parser.add_argument("--memory", metavar="SIZE", type=_size, help="memory cap of the child, e.g. 12GiB (default: the model's)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_config_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Report; 0 if the artifact loads, 1 if it does not."""
+    from loaders.errors import LoadError
+    from loaders.loader import check
+
+    settings = settings_of(arguments)
+    model = _model_of(arguments.artifact, settings)
+    if arguments.memory is not None:
+        model = replace(model, memory_bytes=arguments.memory)
+    try:
+        report: dict[str, Any] = {"verdict": "ok", **asyncio.run(check(settings, model))}
+    except LoadError as error:
+        report = {"verdict": error.type, "message": error.message, **error.detail}
+    except OSError as error:
+        print(f"holdfast: cannot check {arguments.artifact}: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps({"artifact": arguments.artifact, **report}, indent=2, default=str))
+    else:
+        print("\n".join(report_lines(arguments.artifact, report)))
+    return 0 if report["verdict"] == "ok" else 1
+
+
+def _model_of(word: str, settings: Settings) -> ModelSettings:
+    from config.schema import ModelSettings
+    from loaders.sources import check_source
+
+    configured = settings.models.get(word)
+    if configured is not None:
+        return configured
+    source = word if "://" in word else str(Path(word).absolute())
+    problem = check_source(source)
+    if problem is not None:
+        print(f"holdfast: {word}: {problem}", file=sys.stderr)
+        raise SystemExit(2)
+    return ModelSettings(name="check", source=source)
+
+
+def _size(text: str) -> int:
+    from config.values import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def report_lines(artifact: str, report: Mapping[str, Any]) -> list[str]:
+    """The report for people: components as a table, then everything else."""
+    lines = [artifact]
+    for component in report.get("components", ()):
+        shape = "x".join(map(str, component.get("shape") or ())) or "-"
+        size = bytes_in_words(component.get("bytes"))
+        lines.append(f"  {component['name']:<32} {component.get('type', ''):<16} {shape:<20} {size:>10}")
+    for name, value in report.items():
+        if name not in ("components", "verdict", "message"):
+            lines.append(f"  {name}: {_in_words(name, value)}")
+    lines.append(f"verdict: {report['verdict']}" + (f": {report['message']}" if "message" in report else ""))
+    return lines
+
+
+def _in_words(name: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(key, each)}" for key, each in value.items())
+    if name.endswith("_bytes"):
+        return bytes_in_words(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,84 @@
+"""How models come along, on a console: one line a model, redrawn on a terminal, a line a change elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from service.lifecycle.view import ModelView
+
+BAR_CELLS = 24
+
+
+class ModelProgress:
+    """Shows snapshots of models. One thread only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._drawn = 0
+        self._told: dict[str, tuple[str, int]] = {}
+
+    def show(self, views: Sequence[ModelView], now: float) -> None:
+        """Show where each model is at Unix time `now`."""
+        facts = [view.to_json(now) for view in views]
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            up = f"\x1b[{self._drawn}A" if self._drawn else ""
+            lines = "".join(f"\x1b[2K{model_line(model)[:width]}\n" for model in facts)
+            self._stream.write(up + lines)
+            self._drawn = len(facts)
+        else:
+            for model in facts:
+                self._tell(model)
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Nothing is redrawn after this."""
+        self._drawn = 0
+
+    def _tell(self, model: dict[str, object]) -> None:
+        quarter = int(_number(model["progress"]) * 4)
+        state = (f"{model['status']} {model['phase']}", quarter)
+        if self._told.get(str(model["name"])) != state:
+            self._told[str(model["name"])] = state
+            self._stream.write(model_line(model) + "\n")
+
+
+def model_line(model: dict[str, object]) -> str:
+    """One line about a status object."""
+    failure = model["failure"]
+    words = [f"{model['name']}:", str(model["phase"] or model["status"])]
+    if model["phase"] == "downloading":
+        words.append(_bar(_number(model["progress"])) if model["bytes_total"] else "")
+        words.append(bytes_in_words(model["bytes_done"]) + (f" of {bytes_in_words(model['bytes_total'])}" if model["bytes_total"] else ""))
+        if model["eta_s"] is not None:
+            words.append(f"{_number(model['eta_s']):.0f} s left")
+    elif model["status"] == "ready":
+        words.append(f"{model['version']}, {model['family']}, {bytes_in_words(model['artifact_bytes'])}")
+    if model["reason"]:
+        words.append(f"({model['reason']})")
+    if isinstance(failure, dict):
+        words.append(f"{failure['type']}: {failure['message']}")
+    return " ".join(word for word in words if word)
+
+
+def _bar(share: float) -> str:
+    full = round(share * BAR_CELLS)
+    return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] {share:4.0%}"
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def bytes_in_words(value: object) -> str:
+    """A number of bytes with its unit; what is no number counts as 0."""
+    size = _number(value)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

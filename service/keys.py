@@ -1,0 +1,24 @@
+"""Every key of the application, typed: what handlers may reach for.
+
+Covers: names only. Does not cover: who puts the objects there (`service.app`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from config.schema import Settings
+from service.lifecycle.registry import Registry
+from service.scoring import Scoring
+
+SETTINGS = web.AppKey("settings", Settings)
+REGISTRY = web.AppKey("registry", Registry)
+SCORING = web.AppKey("scoring", Scoring)
+ADMIN_TOKEN = web.AppKey("admin_token", bytes)
+"""Empty when none is configured."""
+STARTED_AT = web.AppKey("started_at", float)
+"""Unix time."""
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set once the server no longer accepts connections: nobody should wait for a model any more."""

@@ -1,0 +1,18 @@
+"""JSON answers, encoded once, never cached by anyone in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+_encoder = msgspec.json.Encoder()
+
+
+def reply(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None, *, content_type: str = "application/json"
+) -> web.Response:
+    """A JSON response."""
+    sent = {"Cache-Control": "no-store", **(headers or {})}
+    return web.Response(status=status, body=_encoder.encode(body), content_type=content_type, headers=sent)

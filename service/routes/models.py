@@ -1,0 +1,21 @@
+"""GET /models, /models/status, /models/{model}, /models/{model}/status: the status object, everywhere the same."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from service.keys import REGISTRY
+from service.replies import reply
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """GET /models"""
+    now = time.time()
+    return reply({"models": [view.to_json(now) for view in request.app[REGISTRY].snapshot()]})
+
+
+async def show_model(request: web.Request) -> web.Response:
+    """GET /models/{model}; an unknown one is 404."""
+    return reply(request.app[REGISTRY].view(request.match_info["model"]).to_json(time.time()))

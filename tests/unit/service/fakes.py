@@ -1,0 +1,178 @@
+"""A registry that is whatever a test says, behind the real application.
+
+Covers: what handlers read and command. Does not cover: how a model comes into a state (`service.lifecycle`'s own tests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from config.schema import ModelSettings, ServerSettings, Settings, StoreSettings
+from models.base import Id, Query, Ranking, UnknownEntity
+from service.lifecycle.errors import UnknownModel
+from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase
+from service.lifecycle.view import ModelView, NotReady
+
+NOW = 1_700_000_000.0
+VERSION = "20261121T101500-3fa9c1"
+LIVE = Live(version=VERSION, revision="etag:1", since=NOW)
+
+
+def live(name: str = "als", **changes: Any) -> Entry:
+    return replace(Entry(name, live=LIVE), **changes)
+
+
+def loading(name: str = "als", phase: Phase = Phase.DOWNLOADING, **changes: Any) -> Entry:
+    attempt = Attempt(id=1, phase=phase, cause=Cause.START, started_at=NOW, bytes_done=25, bytes_total=100, progress=0.25)
+    return Entry(name, attempt=replace(attempt, **changes), attempts_begun=1)
+
+
+def failed(name: str = "als", *, type: str = "source_unavailable", next_attempt_at: float | None = None, **changes: Any) -> Entry:
+    failure = Failure(type, f"{type} it is", retryable=next_attempt_at is not None, attempts=2, at=NOW, next_attempt_at=next_attempt_at)
+    return replace(Entry(name, failure=failure), **changes)
+
+
+@dataclass
+class FakeScorer:
+    """Knows users 1..9 and "one"; answers items 101, 102, ... with falling scores, after `before` ran."""
+
+    family: str = "factors"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    price: int = 1
+    before: Callable[[], object] = lambda: None
+    asked: list[Query] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
+
+    def cost(self, query: Query) -> int:
+        return self.price
+
+    def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
+        self.asked.append(query)
+        self.threads.append(threading.current_thread().name)
+        self.before()
+        return [self._one(at, user, query.k) for at, user in enumerate(query.users)]
+
+    def _one(self, at: int, user: Id, k: int) -> Ranking | UnknownEntity:
+        if user not in (*range(1, 10), "one"):
+            return UnknownEntity(f"users[{at}]", f"no user {user!r}")
+        items = list(range(101, 101 + min(k, 20)))
+        return Ranking(user, items, [1.0 / item for item in items])
+
+
+class FakeLease:
+    """Counts itself while it is held."""
+
+    def __init__(self, held: list[FakeLease], model: str, version: str, scorer: FakeScorer) -> None:
+        self._held = held
+        self.model, self.version, self.scorer = model, version, scorer
+        self.revision, self.family = "etag:1", scorer.family
+        held.append(self)
+
+    def __enter__(self) -> FakeLease:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._held.remove(self)
+
+
+class FakeRegistry:
+    """The registry and its supervisor in one. `after[command]` says what a command makes of the entry."""
+
+    def __init__(self, *entries: Entry, scorer: FakeScorer | None = None, **settings: Any) -> None:
+        self.entries = {entry.name: entry for entry in entries}
+        self.settings = {name: ModelSettings(name=name, source=f"{name}.pkl", **settings) for name in self.entries}
+        self.scorer = scorer or FakeScorer()
+        self.after: dict[str, Callable[[Entry], Entry]] = {}
+        self.commands: list[tuple[Any, ...]] = []
+        self.held: list[FakeLease] = []
+        self.changed = asyncio.Condition()
+        self.is_running = False
+        self.failing: Exception | None = None
+
+    @property
+    def registry(self) -> FakeRegistry:
+        return self
+
+    async def start(self) -> None:
+        self.is_running = True
+
+    async def aclose(self) -> None:
+        assert not self.held, "leases are still held: arrays would be unmapped under a thread that reads them"
+        self.is_running = False
+
+    async def put(self, entry: Entry) -> None:
+        async with self.changed:
+            self.entries[entry.name] = entry
+            self.changed.notify_all()
+
+    def view(self, name: str) -> ModelView:
+        if self.failing is not None:
+            raise self.failing
+        if name not in self.entries:
+            raise UnknownModel(name)
+        return ModelView(settings=self.settings[name], entry=self.entries[name], loaded=None)
+
+    def snapshot(self) -> tuple[ModelView, ...]:
+        return tuple(self.view(name) for name in self.entries)
+
+    def acquire(self, name: str, *, demand: bool = True) -> FakeLease:
+        view = self.view(name)
+        if view.entry.live is None:
+            raise NotReady(view)
+        return FakeLease(self.held, name, view.entry.live.version, self.scorer)
+
+    async def wait_ready(self, name: str, timeout_s: float) -> bool:
+        return await self._wait(lambda: self.entries[name].live is not None, timeout_s)
+
+    async def wait_settled(self, name: str, timeout_s: float) -> ModelView:
+        await self._wait(lambda: self.entries[name].attempt is None, timeout_s)
+        return self.view(name)
+
+    async def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s), self.changed:
+                return await self.changed.wait_for(condition)
+        except TimeoutError:
+            return condition()
+
+    def load(self, name: str) -> None:
+        self._command("load", name)
+
+    def unload(self, name: str) -> None:
+        self._command("unload", name)
+
+    def reload(self, name: str, force: bool = False) -> None:
+        self._command("reload", name, force)
+
+    def reload_all(self, force: bool = True) -> None:
+        self.commands.append(("reload_all", force))
+        for name in self.entries:
+            self._apply("reload", name)
+
+    async def clear(self, name: str | None) -> int:
+        if name is None:
+            self.commands.append(("clear", None))
+        else:
+            self._command("clear", name)
+        return 4096
+
+    def _command(self, word: str, name: str, *arguments: Any) -> None:
+        self.view(name)
+        self.commands.append((word, name, *arguments))
+        self._apply(word, name)
+
+    def _apply(self, word: str, name: str) -> None:
+        self.entries[name] = self.after.get(word, lambda entry: entry)(self.entries[name])
+
+
+def settings_for(registry: FakeRegistry, store: Path, *, token: str = "", **server: Any) -> Settings:
+    chosen = {"port": 0, "drain_s": 5.0, "admin_token": token, **server}
+    return Settings(server=ServerSettings(**chosen), store=StoreSettings(path=store), models=dict(registry.settings))
+
+

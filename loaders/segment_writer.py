@@ -183,6 +183,7 @@ class _Extent:
 
     def finish(self) -> memoryview:
         self._writer._at = self._start + self._size
+        self._writer.streamed_bytes += self._size
         return self._writer._view[self._start : self._start + self._size]
 
 

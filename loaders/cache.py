@@ -1,0 +1,221 @@
+"""The store on disk: fetched artifacts, kept segments, and the record that ties them to a model.
+
+Covers: paths, permissions, atomic records, what may be deleted. Does not cover: fetching (`loaders.sources`), the content of
+segments (`loaders.segment`). Blocking; called from threads. One process owns a store at a time (`lock`).
+
+    <store>/lock                      held while a process uses the store
+    <store>/partial/<model>-*.part    downloads under way, resumed by the next attempt
+    <store>/artifacts/<model>-*       whole artifacts; never rewritten
+    <store>/segments/<model>-*.seg    sealed segments; never rewritten
+    <store>/kept/<model>.json         the revision that is kept: artifact, segment, version, what the load measured
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config.schema import ModelSettings
+
+CONVERTER = 1
+"""Raised when packing or the segment layout changes: kept segments of another number are made again."""
+
+
+class StoreInUse(RuntimeError):
+    """Another process holds the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What must be unchanged for a file of the store to be trusted without reading it again."""
+
+    name: str
+    size: int
+    inode: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileIdentity:
+        """Raises OSError."""
+        status = path.stat(follow_symlinks=False)
+        return cls(path.name, status.st_size, status.st_ino, status.st_mtime_ns)
+
+    def holds(self, folder: Path) -> bool:
+        """Whether the file is there, unchanged."""
+        try:
+            return FileIdentity.of(folder / self.name) == self
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The record of a model's kept revision. `key` names the options it was made with: another key means another segment."""
+
+    model: str
+    key: str
+    revision: str
+    size: int
+    sha256: str | None
+    artifact: FileIdentity | None
+    segment: FileIdentity | None
+    adopts: bool
+    """Whether the segment has arrays in the artifact."""
+    version: str
+    family: str
+    loaded_at: float
+    segment_bytes: int
+    load: dict[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """Paths and records of one store. Every folder is 0700, every file 0600."""
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root = root
+        self.max_bytes = max_bytes
+        self.partial = root / "partial"
+        self.artifacts = root / "artifacts"
+        self.segments = root / "segments"
+        self._kept = root / "kept"
+        self._lock = -1
+
+    def open(self) -> None:
+        """Make the folders, take the lock, remove what a killed process left. Raises OSError, StoreInUse."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.partial, self.artifacts, self.segments, self._kept):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise StoreInUse(f"the store {self.root} is in use by another process") from error
+        self._lock = lock
+        self.root.chmod(0o700)
+        self._sweep()
+
+    def close(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _sweep(self) -> None:
+        for path in self.segments.glob(".segment-*"):
+            path.unlink(missing_ok=True)
+        for path in self._kept.glob("*.new"):
+            path.unlink(missing_ok=True)
+        self.collect()
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    def kept(self, model: str) -> Kept | None:
+        """The record of a model, None if there is none or it cannot be read."""
+        try:
+            fields = json.loads((self._kept / f"{model}.json").read_text())
+            for name in ("artifact", "segment"):
+                fields[name] = FileIdentity(**fields[name]) if fields[name] else None
+            return Kept(**fields)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(self, kept: Kept) -> None:
+        """Replace the record of a model in one step, then delete what no record names. Raises OSError."""
+        target = self._kept / f"{kept.model}.json"
+        temporary = target.with_suffix(".new")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            json.dump(asdict(kept), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(target)
+        _sync_folder(self._kept)
+        self.collect()
+
+    def forget(self, model: str) -> None:
+        (self._kept / f"{model}.json").unlink(missing_ok=True)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def partial_path(self, model: ModelSettings) -> Path:
+        """Where a download of this model from this source grows."""
+        return self.partial / f"{model.name}-{_short(model.source)}.part"
+
+    def take(self, model: str, fetched: Path, name: str) -> Path:
+        """Move a whole download to its place among the artifacts; durable. Raises OSError."""
+        target = self.artifacts / f"{model}-{name}"
+        fetched.rename(target)
+        fetched.with_name(fetched.name + ".json").unlink(missing_ok=True)
+        _sync_folder(self.artifacts)
+        return target
+
+    def collect(self) -> int:
+        """Delete artifacts and segments that no record names, then unneeded artifacts while over the budget; bytes freed.
+
+        A mapped file lives on without its name until the last reader is done, so what serves is never disturbed.
+        """
+        records = [kept for path in self._kept.glob("*.json") if (kept := self.kept(path.stem)) is not None]
+        named = {identity.name for kept in records for identity in (kept.artifact, kept.segment) if identity is not None}
+        freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in named)
+        spare = sorted((kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None), key=lambda kept: kept.loaded_at)
+        used = self.used_bytes()
+        for kept in spare:
+            if used <= self.max_bytes or kept.artifact is None:
+                break
+            gone = _unlink(self.artifacts / kept.artifact.name)
+            used -= gone
+            freed += gone
+        return freed
+
+    def clear(self, model: str | None) -> int:
+        """Forget the records of a model (or of all) and delete its files, partial downloads too; bytes freed."""
+        for path in self._kept.glob("*.json"):
+            if model in (None, path.stem):
+                path.unlink(missing_ok=True)
+        freed = sum(_unlink(path) for path in self.partial.iterdir() if model is None or path.name.startswith(f"{model}-"))
+        return freed + self.collect()
+
+    def used_bytes(self) -> int:
+        """Disk space of everything fetched and kept."""
+        return sum(_blocks(path) for folder in (self.partial, self.artifacts, self.segments) for path in folder.iterdir())
+
+    def files(self) -> Iterator[Path]:
+        """Every file of the store but its lock; for tests and `holdfast status`."""
+        return (path for path in self.root.rglob("*") if path.is_file() and path.name != "lock")
+
+
+def segment_key(model: ModelSettings, numpy_major: str) -> str:
+    """What a segment depends on besides the artifact: source, family, options, converter, numpy's major version."""
+    words = [model.source, model.sha256.lower(), model.family, model.id_column, str(CONVERTER), numpy_major]
+    return _short("\0".join(words))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _blocks(path: Path) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
+
+
+def _unlink(path: Path) -> int:
+    size = _blocks(path)
+    path.unlink(missing_ok=True)
+    return size
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,286 @@
+"""From a configured model to a mapped version: fetch, run the capped child, seal, check, map, keep.
+
+Covers: the order of those steps and what is kept for the next start. Does not cover: when they run and what a failure leads
+to (`service.lifecycle`). Event loop only; every blocking step is in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.schema import ModelSettings, Settings
+from loaders.cache import FileIdentity, Kept, Store, segment_key
+from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, SegmentInvalid
+from loaders.plan import load_plan, need_bytes
+from loaders.process import CappedChild
+from loaders.segment import Destination, Mapping as SegmentMapping, survivors
+from loaders.sources import Revision, limits_of, open_source
+from loaders.sources.address import scheme_of
+from models import FAMILIES
+from models.base import Scorer
+from models.bundle import BadBundle
+
+OnPhase = Callable[[Any, "str | None"], None]
+_NUMPY_MAJOR = np.__version__.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """A whole artifact in the store. `sha256` is None where it was not computed on the way."""
+
+    path: Path
+    revision: str
+    size: int
+    sha256: str | None
+
+
+class Version:
+    """A mapped version. See service.lifecycle.ports.Loaded."""
+
+    def __init__(self, kept: Kept, scorer: Scorer, load: Mapping[str, Any]) -> None:
+        self.version = kept.version
+        self.revision = kept.revision
+        self.family = kept.family
+        self.scorer: Any = scorer
+        self.artifact_bytes = kept.size
+        self.segment_bytes = kept.segment_bytes
+        self.loaded_at = kept.loaded_at
+        self.load = load
+        self.details = scorer.details
+
+    def __repr__(self) -> str:
+        return f"<Version {self.version} {self.family} segment={self.segment_bytes}>"
+
+    async def close(self) -> None:
+        """Drop the mapping; the pages go when the last request that still reads them is done."""
+        last = [self.scorer]
+        self.scorer = None
+        await asyncio.to_thread(_drop, last)
+
+
+def _drop(last: list[Any]) -> None:
+    last.clear()
+    gc.collect(0)
+
+
+class Loader:
+    """The loader behind the lifecycle's port. Owns the store between `open` and `aclose`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.store = Store(settings.store.path, settings.store.max_bytes)
+
+    async def open(self) -> None:
+        """Raises OSError, loaders.cache.StoreInUse."""
+        await asyncio.to_thread(self.store.open)
+
+    async def aclose(self) -> None:
+        self.store.close()
+
+    # -- warm restart -------------------------------------------------------------------------------------------------
+
+    async def restore(self, model: ModelSettings) -> Version | None:
+        """Map the kept segment if source and options are unchanged; asks no source, starts no child."""
+        kept = self.store.kept(model.name)
+        if kept is None or kept.segment is None or kept.key != segment_key(model, _NUMPY_MAJOR):
+            return None
+        try:
+            return await asyncio.to_thread(self._map_kept, kept)
+        except (SegmentInvalid, OSError):
+            return None
+
+    def _map_kept(self, kept: Kept) -> Version | None:
+        if kept.segment is None or not kept.segment.holds(self.store.segments):
+            return None
+        if kept.adopts and (kept.artifact is None or not kept.artifact.holds(self.store.artifacts)):
+            return None
+        with contextlib.ExitStack() as stack:
+            segment_fd = _open(stack, self.store.segments / kept.segment.name)
+            artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name) if kept.adopts and kept.artifact else None
+            scorer = _scorer(SegmentMapping(segment_fd, artifact_fd), kept.family)
+        return Version(kept, scorer, {**kept.load, "from_segment": True})
+
+    # -- fetch --------------------------------------------------------------------------------------------------------
+
+    async def fetch(self, model: ModelSettings, *, known: str | None, on_progress: Callable[[int, int | None], None]) -> StoredArtifact | None:
+        """What is current, in the store; None when the source says that `known` still is. Raises LoadError."""
+        source = open_source(model, self._settings.s3)
+        there = self._kept_artifact(model) if known is None else None
+        known_revision = Revision(known) if known is not None else Revision(there.revision) if there is not None else None
+        into = self.store.partial_path(model)
+        with _disk_errors("fetching"):
+            fetched = await source.fetch(into, limits=limits_of(model), on_progress=on_progress, known=known_revision)
+            if fetched is None:
+                if there is not None:
+                    on_progress(there.size, there.size)
+                return there
+            if model.sha256 and fetched.sha256 is not None and fetched.sha256 != model.sha256.lower():
+                await asyncio.to_thread(fetched.path.unlink, missing_ok=True)
+                raise DigestMismatch(f"the artifact's SHA-256 is {fetched.sha256}, configured is {model.sha256.lower()}")
+            path = await asyncio.to_thread(self.store.take, model.name, fetched.path, secrets.token_hex(8))
+        return StoredArtifact(path, fetched.revision.token, fetched.size, fetched.sha256)
+
+    def _kept_artifact(self, model: ModelSettings) -> StoredArtifact | None:
+        """The artifact of the kept record, where it came from this source and is still there."""
+        kept = self.store.kept(model.name)
+        if kept is None or kept.artifact is None or not kept.artifact.holds(self.store.artifacts):
+            return None
+        if kept.key != segment_key(model, _NUMPY_MAJOR) and kept.key != segment_key(replace(model, family="auto", id_column=""), _NUMPY_MAJOR):
+            return None
+        return StoredArtifact(self.store.artifacts / kept.artifact.name, kept.revision, kept.size, kept.sha256)
+
+    # -- load ---------------------------------------------------------------------------------------------------------
+
+    def estimate(self, model: ModelSettings, artifact: StoredArtifact) -> int:
+        """Bytes of memory the load will need that the kernel cannot take back: the child's, and a segment in memory."""
+        kept = self.store.kept(model.name)
+        learned = kept.load.get("peak_bytes") if kept is not None and kept.size == artifact.size else None
+        return need_bytes(model, artifact.size, learned)
+
+    async def load(self, model: ModelSettings, artifact: StoredArtifact, *, on_phase: OnPhase) -> Version:
+        """Run the capped child over the artifact and map what it made. Raises LoadError."""
+        from_phase = _phases(on_phase)
+        from_phase("verifying")
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack, _disk_errors("loading"):
+            artifact_fd = _open(stack, artifact.path)
+            in_memory = model.segment == "memory"
+            destination = await asyncio.to_thread(Destination, None if in_memory else self.store.segments)
+            stack.callback(destination.close)
+            plan = load_plan(model, self._settings.loading, artifact_fd, destination.fd, artifact.size, artifact.sha256)
+            async with CappedChild((artifact_fd, destination.fd), plan["cgroup_bytes"]) as child:
+                verdict = await child.run(plan, model.load_timeout_s, lambda frame: from_phase(frame.get("phase")))
+                walls = [*_strings(verdict.get("walls")), *child.walls]
+            from_phase("warming")
+            name = f"{model.name}-{secrets.token_hex(8)}.seg"
+            target = None if in_memory else self.store.segments / name
+            mapping = await _cancellable(_publish, destination, artifact_fd, target)
+            family = str(verdict.get("family"))
+            scorer = await asyncio.to_thread(_scorer, mapping, family)
+        now = time.time()
+        adopts = bool(verdict.get("adopted_bytes"))
+        # A local file is cheaply taken again; the copy of one that is not mapped would only cost its size.
+        is_spare = not adopts and scheme_of(model.source) == "file"
+        kept = Kept(
+            model=model.name, key=segment_key(model, _NUMPY_MAJOR), revision=artifact.revision, size=artifact.size,
+            sha256=artifact.sha256 or _text(verdict.get("sha256")), artifact=None if is_spare else await asyncio.to_thread(FileIdentity.of, artifact.path),
+            segment=None if target is None else await asyncio.to_thread(FileIdentity.of, target), adopts=adopts,
+            version=_version_name(now), family=family, loaded_at=now, segment_bytes=mapping.size,
+            load={
+                "seconds": round(time.monotonic() - began, 3), "peak_bytes": _number(verdict.get("peak_bytes")), "cap_bytes": _number(verdict.get("cap_bytes")),
+                "from_segment": False, "walls": walls, "format": _text(verdict.get("format")), "family_reason": _text(verdict.get("reason")),
+                "adopted_bytes": _number(verdict.get("adopted_bytes")), "streamed_bytes": _number(verdict.get("streamed_bytes")),
+            },
+        )  # fmt: skip
+        with _disk_errors("keeping the record"):
+            await asyncio.to_thread(self.store.keep, kept)
+        return Version(kept, scorer, kept.load)
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
+        """Yields when the source may have changed; None where it cannot be watched."""
+        return open_source(model, self._settings.s3).watch()
+
+    async def clear(self, model: str | None) -> int:
+        """Delete fetched artifacts and segments (mapped ones live on without a name); bytes freed."""
+        return await asyncio.to_thread(self.store.clear, model)
+
+
+def _publish(destination: Destination, artifact_fd: int, target: Path | None) -> SegmentMapping:
+    """Seal, check, name. What is left of a hostile child is killed here. Raises SegmentInvalid, DiskFull."""
+    try:
+        destination.seal()
+    except SegmentInvalid:
+        for pid in survivors(destination.fd):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        raise
+    mapping = SegmentMapping(destination.fd, artifact_fd)
+    if target is not None:
+        destination.link(target)
+    return mapping
+
+
+async def _cancellable(step: Callable[..., Any], *args: Any) -> Any:
+    """A blocking step in a thread that a cancellation waits for: its descriptors must not be closed under it."""
+    running = asyncio.ensure_future(asyncio.to_thread(step, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+def _scorer(mapping: SegmentMapping, family: str) -> Scorer:
+    """Raises SegmentInvalid where the arrays contradict each other or are of a family that is not known."""
+    if mapping.bundle.family != family or family not in FAMILIES:
+        raise SegmentInvalid(f"the segment is of family {mapping.bundle.family[:40]!r}")
+    try:
+        scorer: Scorer = import_module(f"{FAMILIES[family]}.score").open_scorer(mapping.bundle)
+    except (BadBundle, ValueError, TypeError, KeyError, IndexError) as error:
+        raise SegmentInvalid(f"the segment does not hold a {family} model: {error}") from error
+    return scorer
+
+
+def _phases(on_phase: OnPhase) -> Callable[[Any], None]:
+    """Report each phase once, in order, whatever a child sends."""
+    from_child = ["verifying", "loading", "warming"]
+
+    def report(phase: Any) -> None:
+        if phase in from_child:
+            del from_child[: from_child.index(phase) + 1]
+            on_phase(phase, None)
+
+    return report
+
+
+@contextlib.contextmanager
+def _disk_errors(doing: str) -> Any:
+    try:
+        yield
+    except LoadError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no room in the store while {doing}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise AccessDenied(f"the store may not be written while {doing}: {error.strerror}") from error
+        raise
+
+
+def _open(stack: contextlib.ExitStack, path: Path) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _version_name(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _strings(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)][:16] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return value[:500] if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,217 @@
+"""The mechanics of one capped child: spawn, wire, deadline, kill, reap, verdict. No policy.
+
+Covers: everything between a plan and its outcome. Does not cover: what the plan says (`loaders.loader`), whether to try
+again (the lifecycle). Rules kept here: spawned, never forked, from the loop's own thread (the death signal is bound to the
+spawning thread); reaped by identity through a pidfd, no SIGCHLD handler; the last frame is read before the exit is judged;
+only an explicit "ok" frame is believed; the whole process group is killed whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loaders.cgroup import CgroupWall
+from loaders.errors import FAILURES, ChildCrashed, LoadError, LoadTimeout, MemoryCapExceeded, failure
+from loaders.wire import ParentEnd, WireError
+
+CHILD: tuple[str, ...] = ("-I", "-m", "loaders.child")
+_KEPT_OUTPUT = 16 << 10
+_CGROUP_TRIES = 500
+log = logging.getLogger("holdfast.loading")
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+
+
+class CappedChild:
+    """One child process. Event loop only; use as `async with`: leaving kills the group, reaps, and closes everything."""
+
+    def __init__(self, fds: Sequence[int], cgroup_limit_bytes: int = 0, command: Sequence[str] = CHILD) -> None:
+        self._fds = tuple(fds)
+        self._cgroup_limit = cgroup_limit_bytes
+        self._command = command
+        self.output = b""
+        self.walls: list[str] = []
+        self._cgroup: CgroupWall | None = None
+
+    def __repr__(self) -> str:
+        return f"<CappedChild pid={self._process.pid} exited={self._exited.done()} walls={self.walls}>"
+
+    async def __aenter__(self) -> CappedChild:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+        out_r, out_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(out_w, True)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, env=environment,
+                pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            os.close(out_r)
+            raise
+        finally:
+            theirs.close()
+            os.close(out_w)
+        self._wire = ParentEnd(ours)
+        self._socket = ours
+        self._out = out_r
+        self._exited: asyncio.Future[None] = loop.create_future()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        loop.add_reader(self._pidfd, self._on_exit)
+        loop.add_reader(self._out, self._on_output)
+        if self._cgroup_limit:
+            self._cgroup = CgroupWall.make(self._cgroup_limit)
+            if self._cgroup is not None and self._cgroup.add(self._process.pid):
+                self.walls.append("cgroup")
+            elif self._cgroup is not None:
+                self._cgroup.remove()
+                self._cgroup = None
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def run(self, plan: dict[str, Any], deadline_s: float, on_frame: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Send the plan and give every frame to `on_frame`; the "ok" frame. Raises LoadError: the child's own, LoadTimeout, MemoryCapExceeded, ChildCrashed."""
+        last: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._wire.send({"kind": "plan", "parent_pid": os.getpid(), **plan})
+                while (frame := await self._next_frame()) is not None:
+                    last = frame
+                    if frame["kind"] in ("ok", "error"):
+                        break
+                    on_frame(frame)
+                else:
+                    await asyncio.shield(self._exited)
+        except TimeoutError as error:
+            raise LoadTimeout(f"the load took longer than {deadline_s:g} s") from error
+        except WireError as error:
+            raise ChildCrashed(f"the loading process broke its wire: {error}") from error
+        except (BrokenPipeError, ConnectionResetError):
+            await asyncio.shield(self._exited)
+        if last.get("kind") == "ok":
+            return last
+        if last.get("kind") == "error":
+            raise self._told(last, plan)
+        raise self._death(plan)
+
+    async def _next_frame(self) -> dict[str, Any] | None:
+        """The next frame; what a dead child had sent is still read, what others keep open is not waited for."""
+        receiving = asyncio.ensure_future(self._wire.receive())
+        try:
+            await asyncio.wait((receiving, self._exited), return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                self._socket.shutdown(socket.SHUT_RD)
+            return await receiving
+        finally:
+            if not receiving.done():
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
+
+    def _told(self, frame: dict[str, Any], plan: dict[str, Any]) -> LoadError:
+        type, message, detail = frame.get("type"), frame.get("message"), frame.get("detail")
+        if not (isinstance(type, str) and type in FAILURES and isinstance(message, str) and isinstance(detail, dict)):
+            return ChildCrashed("the loading process sent an error that is none")
+        if type == "memory_cap_exceeded":
+            return self._cap_hit(plan, frame.get("peak_bytes"))
+        return failure(type, message, **detail)
+
+    def _cap_hit(self, plan: dict[str, Any], peak_bytes: Any = None) -> LoadError:
+        cap = plan["data_hard_bytes"]
+        peak = peak_bytes if isinstance(peak_bytes, int) else None
+        reached = f", {peak} were in use" if peak else ""
+        return MemoryCapExceeded(f"loading needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model", cap_bytes=cap, peak_bytes=peak)
+
+    def _death(self, plan: dict[str, Any]) -> LoadError:
+        code = self._process.poll()
+        said = self.output.decode("utf-8", "replace").strip()
+        last_line = said.rpartition("\n")[2][:300]
+        if code == -signal.SIGKILL and self._cgroup is not None and self._cgroup.oom_kills():
+            return self._cap_hit(plan)
+        if code == -signal.SIGXCPU:
+            return LoadTimeout("the load used more processor time than its limit")
+        if "OpenBLAS error: Memory allocation" in said or "MemoryError" in said:
+            return self._cap_hit(plan)
+        return ChildCrashed(f"{death_message(code)}{': ' + last_line if last_line else ''}", output=said[-2000:])
+
+    def _on_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        # Before the leader is reaped: until then no other process can have its group's number.
+        self._kill_group()
+        self._process.wait()
+        if not self._exited.done():
+            self._exited.set_result(None)
+
+    def _on_output(self) -> None:
+        try:
+            data = os.read(self._out, 64 << 10)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._out)
+        self.output = (self.output + data)[-_KEPT_OUTPUT:]
+
+    def _kill_group(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # everybody in it is gone
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if not self._exited.done():
+            self._kill_group()
+        closing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
+
+    async def _close(self) -> None:
+        await self._exited
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._out)
+        self._wire.close()
+        os.close(self._out)
+        os.close(self._pidfd)
+        if self._cgroup is not None:
+            for _ in range(_CGROUP_TRIES):
+                for pid in self._cgroup.members():
+                    _kill(pid)
+                if self._cgroup.remove():
+                    return
+                await asyncio.sleep(0.01)
+            log.warning("a cgroup stays behind: a process in it does not die", extra={"action": "cgroup_left"})
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it died by itself
+
+
+def death_message(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "the loading process has not exited"
+    if code >= 0:
+        return f"the loading process exited with code {code} and no verdict"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"the loading process was killed by {name}"

@@ -92,7 +92,9 @@ def read_toml(path: Path) -> Layer:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return Layer(problems=(Problem(where, "", f"is not TOML: {error}"),))
     models = document.get(MODELS)
-    named = {name: (where, f"models.{name}") for name in models} if isinstance(models, dict) else {}
+    named = (
+        {name: (where, f"models.{name}") for name, model in models.items() if isinstance(model, dict)} if isinstance(models, dict) else {}
+    )
     return _collect(_from_document(document, where, path.parent), named)
 
 

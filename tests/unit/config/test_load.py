@@ -1,0 +1,310 @@
+"""config.load: which place wins, the names that teams already have, the admin token, and every problem at once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError, Problem
+from config.load import load_settings
+from config.schema import ModelSettings, ServerSettings, Settings
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """load_settings in an empty folder, with the text of holdfast.toml and .env as arguments."""
+
+    def load(overrides: Mapping[str, str] | None = None, *, toml: str = "", dotenv: str = "", **environ: str) -> Settings:
+        if toml:
+            (tmp_path / "holdfast.toml").write_text(toml)
+        if dotenv:
+            (tmp_path / ".env").write_text(dotenv)
+        return load_settings(overrides or {}, environ=environ, cwd=tmp_path)
+
+    return load
+
+
+def problems_of(load: Load, *args: object, **kwargs: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(*args, **kwargs)
+    return [f"{Path(problem.where).name}: {problem.key}: {problem.message}" for problem in caught.value.problems]
+
+
+def test_defaults_need_nothing(load: Load, tmp_path: Path) -> None:
+    settings = load()
+    assert settings.server == ServerSettings()
+    assert settings.store.path == tmp_path / "var"
+    assert settings.models == {}
+    assert settings.origin("server.port") == "default"
+
+
+def test_the_example_of_the_documentation(load: Load) -> None:
+    model = load(
+        toml="""
+[server]
+host = "127.0.0.1"
+port = 8000
+workers = 1
+default_model = "als"
+[store]
+path = "var"
+keep_versions = 5
+max_bytes = "20GiB"
+[loading]
+concurrency = 2
+memory_reserve = "256MiB"
+trust = "known"
+[models.als]
+source = "s3://bucket/models/als.pkl"
+family = "auto"
+memory = "2GiB"
+sha256 = ""
+poll = "5m"
+watch = false
+required = true
+load = "eager"
+segment = "disk"
+fallback = ""
+fetch_timeout = "30m"
+stall_timeout = "30s"
+load_timeout = "10m"
+max_artifact_bytes = "16GiB"
+request_timeout = "5s"
+max_in_flight = 256
+max_wait_s = 60
+[s3]
+endpoint = "http://127.0.0.1:9000"
+"""
+    ).models["als"]
+    assert model == ModelSettings(name="als", source="s3://bucket/models/als.pkl", memory_bytes=2 << 30, poll_s=300.0)
+
+
+PLACES = ["default", "holdfast.toml", ".env", "environment", "command line"]
+
+
+@pytest.mark.parametrize("strongest", range(len(PLACES)))
+def test_precedence(load: Load, strongest: int) -> None:
+    settings = load(
+        {"server.port": "4"} if strongest >= 4 else {},
+        toml="[server]\nport = 1\n" if strongest >= 1 else "",
+        dotenv="HOLDFAST_SERVER_PORT=2\n" if strongest >= 2 else "",
+        **({"HOLDFAST_SERVER_PORT": "3"} if strongest >= 3 else {}),
+    )
+    assert settings.server.port == (8000, 1, 2, 3, 4)[strongest]
+    assert PLACES[strongest] in settings.origin("server.port")
+
+
+def test_relative_paths_start_where_they_are_written(load: Load, tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "house.toml").write_text('[models.a]\nsource = "a.pkl"\n[models.c]\nsource = "x"')
+    (folder / ".env").write_text("MODEL_B_URL=b.pkl\n")
+    settings = load(HOLDFAST_CONFIG="etc/house.toml", HOLDFAST_MODELS_C_SOURCE="c.pkl")
+    assert [model.source for model in settings.models.values()] == [f"{folder}/a.pkl", f"{tmp_path}/c.pkl", f"{folder}/b.pkl"]
+    assert settings.store.path == folder / "var"
+
+
+def test_the_environment_is_read_not_changed(load: Load) -> None:
+    before = dict(os.environ)
+    load(dotenv="HOLDFAST_SERVER_PORT=2\nOTHER=${HOME}\nexport HOLDFAST_SERVER_HOST='0.0.0.0' # public\n")
+    assert dict(os.environ) == before
+
+
+def test_empty_variables_count_as_not_set(load: Load) -> None:
+    settings = load(toml="[server]\nport = 1\n", HOLDFAST_SERVER_PORT="", ALS_MODEL_PATH="", MODEL_X_URL="", ADMIN_LOAD_TOKEN="")
+    assert settings.server.port == 1
+    assert settings.models == {}
+    assert settings.server.admin_token == ""
+
+
+def test_names_that_teams_already_have(load: Load) -> None:
+    settings = load(ALS_MODEL_PATH="/m/als.pkl", MODEL_MY_NMF_URL="https://example.org/nmf.joblib", ADMIN_LOAD_TOKEN="secret")
+    assert {name: model.source for name, model in settings.models.items()} == {
+        "als": "/m/als.pkl",
+        "my_nmf": "https://example.org/nmf.joblib",
+    }
+    assert settings.server.admin_token == "secret"
+
+
+def test_the_more_specific_name_wins_in_one_environment(load: Load) -> None:
+    assert load(ALS_MODEL_PATH="/1", MODEL_ALS_URL="/2").models["als"].source == "/2"
+    assert load(ALS_MODEL_PATH="/1", MODEL_ALS_URL="/2", HOLDFAST_MODELS_ALS_SOURCE="/3").models["als"].source == "/3"
+    assert load(ADMIN_LOAD_TOKEN="a", HOLDFAST_SERVER_ADMIN_TOKEN="b").server.admin_token == "b"
+
+
+def test_a_hyphen_is_an_underscore_in_a_variable(load: Load) -> None:
+    settings = load(toml='[models.my-als]\nsource = "/a"\n', HOLDFAST_MODELS_MY_ALS_LOAD_TIMEOUT="7s", MODEL_MY_ALS_URL="/b")
+    assert list(settings.models) == ["my-als"]
+    assert (settings.models["my-als"].load_timeout_s, settings.models["my-als"].source) == (7.0, "/b")
+
+
+def test_a_name_that_ends_like_a_key_is_still_found(load: Load) -> None:
+    settings = load(toml='[models.als_stall]\nsource = "/a"\n[models.als]\nsource = "/b"\n', HOLDFAST_MODELS_ALS_LOAD_TIMEOUT="7s")
+    assert settings.models["als"].load_timeout_s == 7.0
+
+
+def test_a_variable_that_could_mean_two_models_is_a_problem(load: Load) -> None:
+    toml = '[models.a-b]\nsource = "/a"\n[models.a_b]\nsource = "/b"\n'
+    assert problems_of(load, toml=toml, HOLDFAST_MODELS_A_B_POLL="5m") == [
+        "environment: HOLDFAST_MODELS_A_B_POLL: could mean any of the models a-b, a_b: set it in the file"
+    ]
+
+
+def test_what_kubernetes_puts_into_a_pod_is_not_ours(load: Load) -> None:
+    load(
+        HOLDFAST_SERVICE_HOST="10.0.0.1",
+        HOLDFAST_SERVICE_PORT="8000",
+        HOLDFAST_SERVICE_PORT_HTTP="8000",
+        HOLDFAST_PORT="tcp://10.0.0.1:8000",
+        HOLDFAST_PORT_8000_TCP="tcp://10.0.0.1:8000",
+        HOLDFAST_PORT_8000_TCP_ADDR="10.0.0.1",
+        HOLDFAST_SERVER_PORT="tcp://10.0.0.1:8000",
+        HOLDFAST_SERVER_SERVICE_HOST="10.0.0.1",
+    )
+
+
+def test_aws_names_count_only_where_nothing_else_sets_the_key(load: Load) -> None:
+    aws = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "env-secret", "AWS_SESSION_TOKEN": "env-session", "AWS_DEFAULT_REGION": "r"}
+    s3 = load(**aws).s3
+    assert (s3.access_key_id, s3.secret_access_key, s3.session_token, s3.region) == ("env", "env-secret", "env-session", "r")
+    s3 = load(toml='[s3]\naccess_key_id = "file"\nsecret_access_key = "file-secret"\n', **aws).s3
+    assert (s3.access_key_id, s3.secret_access_key, s3.session_token, s3.region) == ("file", "file-secret", "", "r")
+
+
+def test_aws_credentials_are_not_mixed_from_two_places(load: Load) -> None:
+    dotenv = "AWS_ACCESS_KEY_ID=d\nAWS_SECRET_ACCESS_KEY=d-secret\nAWS_SESSION_TOKEN=d-session\n"
+    s3 = load(dotenv=dotenv, AWS_ACCESS_KEY_ID="e", AWS_SECRET_ACCESS_KEY="e-secret").s3
+    assert (s3.access_key_id, s3.secret_access_key, s3.session_token) == ("e", "e-secret", "")
+
+
+def test_the_token_file_of_the_stronger_place_wins(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("  from-file\n")
+    assert load(ADMIN_LOAD_TOKEN_FILE="token").server.admin_token == "from-file"
+    assert load(ADMIN_LOAD_TOKEN_FILE="token", ADMIN_LOAD_TOKEN="direct").server.admin_token == "direct"
+    assert load(toml='[server]\nadmin_token = "weak"\n', ADMIN_LOAD_TOKEN_FILE="token").server.admin_token == "from-file"
+
+
+def test_the_systemd_credential_is_the_last_resort(load: Load, tmp_path: Path) -> None:
+    assert load(CREDENTIALS_DIRECTORY=str(tmp_path)).server.admin_token == ""
+    (tmp_path / "admin-token").write_text("credential\n")
+    assert load(CREDENTIALS_DIRECTORY=str(tmp_path)).server.admin_token == "credential"
+    assert load(CREDENTIALS_DIRECTORY=str(tmp_path), ADMIN_LOAD_TOKEN="direct").server.admin_token == "direct"
+
+
+def test_secrets_are_not_shown(load: Load) -> None:
+    settings = load(ADMIN_LOAD_TOKEN="hush-1", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="hush-2")
+    assert "hush" not in repr(settings)
+    assert "hush" not in "".join(problems_of(load, ADMIN_LOAD_TOKEN="hush hush"))
+
+
+def test_every_problem_at_once(load: Load) -> None:
+    toml = """
+stray = 1
+[server]
+port = "x"
+wrokers = 2
+default_model = "asl"
+[stroe]
+[data]
+url = "sqlite://"
+[training.als]
+algorithm = "als"
+[models.als]
+source = "als.pkl"
+memory = "2G"
+fallback = "training:als"
+[models.status]
+source = "s3://b/k"
+sha256 = "zz"
+[models.Bad]
+[models.hybrid]
+source = "h"
+parts = {content = "cnotent", collaborative = "als"}
+"""
+    found = problems_of(
+        load,
+        {"server.port": "70000", "server.workers": "3", "serve.port": "1", "models.als": "x", "store.pth": "y"},
+        toml=toml,
+        dotenv="HOLDFAST_LOADING_CONCURRENCY=0\n= broken\n",
+        HOLDFAST_SERVER_PROT="1",
+        HOLDFAST_MODELS_ALS_MEMROY="1",
+        HOLDFAST_MODELS_NEW_POLL="5m",
+        ADMIN_LOAD_TOKEN_FILE="/nowhere/token",
+        AWS_ACCESS_KEY_ID="only",
+    )
+    expected = [
+        "holdfast.toml: stray: unknown section; did you mean store?",
+        "holdfast.toml: server.port: a string given where a whole number is expected",
+        "holdfast.toml: server.wrokers: unknown key; did you mean workers?",
+        "holdfast.toml: stroe: unknown section; did you mean store?",
+        "holdfast.toml: [data]: training is not part of this version: remove the section",
+        "holdfast.toml: [training]: training is not part of this version: remove the section",
+        'holdfast.toml: models.als.memory: \'2G\' is not a size: write "2GiB", "300MB" or a number of bytes; G is ambiguous',
+        "holdfast.toml: models.als.fallback: training is not part of this version, so there is nothing to fall back to",
+        "holdfast.toml: models.status: 'status' cannot name a model: status, reload, clear are routes",
+        "holdfast.toml: models.status.sha256: 'zz' is not a SHA-256: 64 hexadecimal digits",
+        "holdfast.toml: models.Bad: 'Bad' cannot name a model: 1 to 63 of a-z, 0-9, - and _, the first a letter or digit",
+        "holdfast.toml: models.Bad: has no source: every model needs one",
+        "holdfast.toml: models.hybrid.parts: content names 'cnotent', which is not another configured model",
+        "holdfast.toml: server.default_model: no model 'asl' is configured; did you mean als?",
+        ".env: HOLDFAST_LOADING_CONCURRENCY: 0 is too small: at least 1",
+        ".env: line 2: is not NAME=value",
+        "environment: HOLDFAST_SERVER_PROT: unknown variable; did you mean HOLDFAST_SERVER_PORT?",
+        "environment: HOLDFAST_MODELS_ALS_MEMROY: unknown key of a model: HOLDFAST_MODELS_<NAME>_<KEY>; did you mean memory?",
+        "environment: models.new: has no source: every model needs one",
+        "environment: ADMIN_LOAD_TOKEN_FILE: /nowhere/token cannot be read: No such file or directory",
+        "environment: AWS_ACCESS_KEY_ID: is set without secret_access_key",
+        "command line: --port: 70000 is too large: at most 65535",
+        "command line: --workers: more than one serving process is not supported yet: set 1",
+        "command line: --set serve.port: unknown section; did you mean server?",
+        "command line: --set models.als: is not a setting: write --set models.<name>.<key>=<value>",
+        "command line: --set store.pth: unknown key; did you mean path?",
+    ]
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ("[server\n", "is not TOML: "),
+        ("server = 1\n", "server: is a section: write [server]"),
+        ("models = 1\n", "models: is a section: write [models.<name>]"),
+        ("[models]\nals = 1\n", "models.als: is a table: write [models.als]"),
+    ],
+)
+def test_files_of_the_wrong_shape(load: Load, toml: str, complaint: str) -> None:
+    (problem,) = problems_of(load, toml=toml)
+    assert complaint in problem
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(config_file=tmp_path / "no.toml", environ={}, cwd=tmp_path)
+    assert caught.value.problems == (Problem(str(tmp_path / "no.toml"), "", "cannot be read: No such file or directory"),)
+
+
+def test_what_other_rooms_know_can_be_asked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(
+            {"models.a.source": "ftp://x", "models.a.family": "factor"},
+            environ={},
+            cwd=tmp_path,
+            check_source=lambda uri: f"cannot open {uri}",
+            families=("factors",),
+        )
+    assert [str(problem) for problem in caught.value.problems] == [
+        "command line: --set models.a.source: cannot open ftp://x",
+        "command line: --set models.a.family: 'factor' is none of: auto, factors; did you mean factors?",
+    ]
+
+
+def test_a_config_error_survives_pickling() -> None:
+    error = ConfigError([Problem("f", "k", "m")])
+    assert pickle.loads(pickle.dumps(error)).problems == error.problems
+    assert str(error) == "f: k: m"

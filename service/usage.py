@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
-
-from loaders.memory import headroom
+from loaders.memory import read_memory
 
 _STATUS = Path("/proc/self/status")
 
@@ -27,11 +25,10 @@ def process_usage() -> dict[str, int]:
 
 def memory_usage() -> dict[str, int | None]:
     """This process, the host, and the container's limit (null without one), in bytes."""
-    host = psutil.virtual_memory()
-    container = headroom()
+    memory = read_memory()
     return {
         **process_usage(),
-        "host_total_bytes": host.total,
-        "host_available_bytes": host.available,
-        "container_limit_bytes": container,
+        "host_total_bytes": memory.total_bytes,
+        "host_available_bytes": memory.available_bytes,
+        "container_limit_bytes": memory.container_limit_bytes,
     }

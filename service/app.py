@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from typing import cast
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from service import background, keys
 from service.admin import configured_token
 from service.background import Startable
 from service.errors import problems
+from service.lifecycle import ports
 from service.lifecycle.supervisor import Supervisor
 from service.notify import Notifier
 from service.routes import add_routes
@@ -29,8 +31,9 @@ from service.scoring import Scoring
 def build_loading(settings: Settings) -> tuple[Loader, Supervisor]:
     """A loader, not yet open, and the supervisor that uses it, not yet started: see `service.background.running`."""
     loader = Loader(settings)
+    port = cast(ports.Loader, loader)  # the port does not know the loader's own kind of artifact
     admission = MemoryAdmission(settings.loading.memory_reserve_bytes)
-    supervisor = Supervisor(settings.models, loader, admission, concurrency=settings.loading.concurrency, drain_s=settings.server.drain_s)
+    supervisor = Supervisor(settings.models, port, admission, concurrency=settings.loading.concurrency, drain_s=settings.server.drain_s)
     return loader, supervisor
 
 

@@ -14,5 +14,5 @@ def reply(
     body: object, status: int = 200, headers: Mapping[str, str] | None = None, *, content_type: str = "application/json"
 ) -> web.Response:
     """A JSON response."""
-    sent = {"Cache-Control": "no-store", **(headers or {})}
+    sent = {"Cache-Control": "no-store", "Server": "holdfast", **(headers or {})}
     return web.Response(status=status, body=_encoder.encode(body), content_type=content_type, headers=sent)

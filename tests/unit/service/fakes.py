@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from config.schema import ModelSettings, ServerSettings, Settings, StoreSettings
 from models.base import Id, Query, Ranking, UnknownEntity
+from service.lifecycle.changes import Subscription
 from service.lifecycle.errors import UnknownModel
+from service.lifecycle.lease import Held, Lease
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase
 from service.lifecycle.view import ModelView, NotReady
 
@@ -65,20 +66,22 @@ class FakeScorer:
         return Ranking(user, items, [1.0 / item for item in items])
 
 
-class FakeLease:
-    """Counts itself while it is held."""
+@dataclass
+class FakeLoaded:
+    """A version without a mapping."""
 
-    def __init__(self, held: list[FakeLease], model: str, version: str, scorer: FakeScorer) -> None:
-        self._held = held
-        self.model, self.version, self.scorer = model, version, scorer
-        self.revision, self.family = "etag:1", scorer.family
-        held.append(self)
+    scorer: Any
+    version: str = VERSION
+    revision: str = "etag:1"
+    family: str = "factors"
+    artifact_bytes: int = 1000
+    segment_bytes: int = 500
+    loaded_at: float = NOW
+    load: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
-    def __enter__(self) -> FakeLease:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._held.remove(self)
+    async def close(self) -> None:
+        """Nothing is mapped."""
 
 
 class FakeRegistry:
@@ -90,10 +93,15 @@ class FakeRegistry:
         self.scorer = scorer or FakeScorer()
         self.after: dict[str, Callable[[Entry], Entry]] = {}
         self.commands: list[tuple[Any, ...]] = []
-        self.held: list[FakeLease] = []
+        self.held = Held("als", FakeLoaded(self.scorer))
         self.changed = asyncio.Condition()
         self.is_running = False
         self.failing: Exception | None = None
+
+    @property
+    def leases(self) -> int:
+        """How many are open."""
+        return self.held.leases
 
     @property
     def registry(self) -> FakeRegistry:
@@ -103,7 +111,7 @@ class FakeRegistry:
         self.is_running = True
 
     async def aclose(self) -> None:
-        assert not self.held, "leases are still held: arrays would be unmapped under a thread that reads them"
+        assert not self.leases, "leases are still held: arrays would be unmapped under a thread that reads them"
         self.is_running = False
 
     async def put(self, entry: Entry) -> None:
@@ -116,16 +124,20 @@ class FakeRegistry:
             raise self.failing
         if name not in self.entries:
             raise UnknownModel(name)
-        return ModelView(settings=self.settings[name], entry=self.entries[name], loaded=None)
+        facts = self.held.facts if self.entries[name].live is not None else None
+        return ModelView(settings=self.settings[name], entry=self.entries[name], loaded=facts)
 
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self.entries)
 
-    def acquire(self, name: str, *, demand: bool = True) -> FakeLease:
+    def acquire(self, name: str, *, demand: bool = True) -> Lease:
         view = self.view(name)
         if view.entry.live is None:
             raise NotReady(view)
-        return FakeLease(self.held, name, view.entry.live.version, self.scorer)
+        return self.held.lease()
+
+    def subscribe(self) -> Subscription:
+        return Subscription(self.view, lambda subscription: None)
 
     async def wait_ready(self, name: str, timeout_s: float) -> bool:
         return await self._wait(lambda: self.entries[name].live is not None, timeout_s)
@@ -137,7 +149,7 @@ class FakeRegistry:
     async def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s), self.changed:
-                return await self.changed.wait_for(condition)
+                return bool(await self.changed.wait_for(condition))
         except TimeoutError:
             return condition()
 
@@ -155,7 +167,7 @@ class FakeRegistry:
         for name in self.entries:
             self._apply("reload", name)
 
-    async def clear(self, name: str | None) -> int:
+    async def clear(self, name: str | None = None) -> int:
         if name is None:
             self.commands.append(("clear", None))
         else:
@@ -168,7 +180,8 @@ class FakeRegistry:
         self._apply(word, name)
 
     def _apply(self, word: str, name: str) -> None:
-        self.entries[name] = self.after.get(word, lambda entry: entry)(self.entries[name])
+        if word in self.after:
+            self.entries[name] = self.after[word](self.entries[name])
 
 
 def settings_for(registry: FakeRegistry, store: Path, *, token: str = "", **server: Any) -> Settings:

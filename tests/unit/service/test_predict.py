@@ -28,7 +28,7 @@ async def test_one_user(client_of: ClientOf) -> None:
     status, body, _ = await ask(await client_of(registry), {"user_id": 1, "k": 2})
     items = [{"item_id": 101, "score": 1 / 101}, {"item_id": 102, "score": 1 / 102}]
     assert (status, body) == (200, {"model": "als", "version": VERSION, "user_id": 1, "items": items})
-    assert not registry.held
+    assert not registry.leases
 
 
 async def test_many_users_each_unknown_one_is_an_error_of_its_own(client_of: ClientOf) -> None:
@@ -185,7 +185,7 @@ async def test_large_questions_are_answered_in_a_thread_small_ones_on_the_loop(c
     here = threading.current_thread().name
     assert registry.scorer.threads[0] == here
     assert registry.scorer.threads[1].startswith("scoring")
-    await wait_until(lambda: not registry.held)
+    await wait_until(lambda: not registry.leases)
 
 
 async def test_a_slow_answer_is_504_and_its_lease_lasts_as_long_as_the_thread(client_of: ClientOf) -> None:
@@ -195,11 +195,11 @@ async def test_a_slow_answer_is_504_and_its_lease_lasts_as_long_as_the_thread(cl
     client = await client_of(registry)
     status, problem, _ = await ask(client, {"user_id": 1})
     assert (status, problem["model"]) == (504, "als")
-    assert len(registry.held) == 1
+    assert registry.leases == 1
     status, _, response = await ask(client, {"user_id": 1})
     assert (status, response.headers["Retry-After"]) == (429, "1")
     go_on.set()
-    await wait_until(lambda: not registry.held)
+    await wait_until(lambda: not registry.leases)
     assert client.app[SCORING].in_flight("als") == 0
 
 
@@ -228,7 +228,7 @@ async def test_a_defect_of_a_scorer_is_told_as_an_opaque_id(client_of: ClientOf,
     (record,) = [record for record in caplog.records if record.name == "holdfast.http"]
     assert vars(record)["incident"] == problem["incident"]
     assert record.exc_info
-    assert not registry.held
+    assert not registry.leases
 
 
 async def test_the_default_model(client_of: ClientOf) -> None:

@@ -1,0 +1,134 @@
+"""One serving process: listening, telling, draining, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+import service.server
+from service import presence
+from service.app import build_app
+from service.keys import SCORING
+from service.server import serve
+from tests.support import wait_until
+from tests.unit.service.fakes import FakeRegistry, FakeScorer, live, loading, settings_for
+
+Running = Callable[..., Any]
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """`async with running(registry) as (url, app, task)`: the real `serve` over a fake registry."""
+
+    @asynccontextmanager
+    async def start(registry: FakeRegistry, environ: dict[str, str] | None = None) -> AsyncIterator[tuple[str, Any, Awaitable[None]]]:
+        settings = settings_for(registry, tmp_path)
+        app = build_app(settings, supervisor=registry, environ=environ or {})
+        monkeypatch.setattr(service.server, "build_app", lambda settings, environ: app)
+        urls: list[str] = []
+        task = asyncio.create_task(serve(settings, environ=environ or {}, on_listening=urls.append))
+        await wait_until(lambda: urls or task.done())
+        yield urls[0], app, task
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 20)
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_announces_itself_and_stops_on_a_signal(running: Running, tmp_path: Path, number: int) -> None:
+    registry = FakeRegistry(live())
+    async with running(registry) as (url, _, task):
+        found = presence.find(tmp_path)
+        assert found is not None
+        assert (found.url, found.pid) == (url, os.getpid())
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/health") as response:
+            assert response.status == 200
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(task, 20)
+    assert not registry.is_running
+    assert presence.find(tmp_path) is None
+
+
+async def test_a_stop_lets_requests_end_and_no_thread_reads_unmapped_arrays(running: Running) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly() -> None:
+        loop.call_soon_threadsafe(began.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(20)
+
+    registry = FakeRegistry(live(), scorer=FakeScorer(price=1 << 40, before=slowly))
+    async with running(registry) as (url, _, task), aiohttp.ClientSession() as session:
+        asked = asyncio.create_task(session.post(f"{url}/models/als/predict", json={"user_id": 1}))
+        await began.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await wait_until(lambda: not is_listening(url))
+        go_on.set()
+        async with await asked as response:
+            assert response.status == 200
+        await asyncio.wait_for(task, 20)
+    assert not registry.is_running
+
+
+async def test_a_stop_ends_waiting_at_once(running: Running) -> None:
+    async with running(FakeRegistry(loading())) as (url, app, task), aiohttp.ClientSession() as session:
+        asked = asyncio.create_task(session.post(f"{url}/models/als/predict", json={"user_id": 1}, headers={"Prefer": "wait=60"}))
+        await wait_until(lambda: app[SCORING].in_flight("als") == 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with await asked as response:
+            assert response.status == 202
+        await asyncio.wait_for(task, 20)
+
+
+async def test_a_client_that_goes_away_gives_its_place_back(running: Running) -> None:
+    async with running(FakeRegistry(loading())) as (url, app, _):
+        async with aiohttp.ClientSession() as session:
+            asked = asyncio.create_task(session.post(f"{url}/models/als/predict", json={"user_id": 1}, headers={"Prefer": "wait=60"}))
+            await wait_until(lambda: app[SCORING].in_flight("als") == 1)
+            asked.cancel()
+        await wait_until(lambda: app[SCORING].in_flight("als") == 0)
+
+
+async def test_systemd_hears_of_it(running: Running, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        async with running(FakeRegistry(live()), {"NOTIFY_SOCKET": str(tmp_path / "notify")}):
+            pass
+        heard = []
+        while True:
+            try:
+                heard.append(listener.recv(4096).decode())
+            except BlockingIOError:
+                break
+    assert "READY=1" in heard
+    assert heard[-1] == "STOPPING=1"
+
+
+async def test_a_port_in_use_is_an_error_and_everything_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = FakeRegistry(live())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = settings_for(registry, tmp_path, port=taken.getsockname()[1])
+        app = build_app(settings, supervisor=registry, environ={})
+        monkeypatch.setattr(service.server, "build_app", lambda settings, environ: app)
+        with pytest.raises(OSError, match="address"):
+            await serve(settings, environ={})
+    assert not registry.is_running
+    assert presence.find(tmp_path) is None
+
+
+def is_listening(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0

@@ -49,7 +49,8 @@ class Fetched:
 class Source(Protocol):
     """A place that artifacts come from.
 
-    Both coroutines raise only `loaders.errors.LoadError` subclasses and CancelledError; cancelling stops network traffic and threads promptly.
+    Both coroutines raise only `loaders.errors.LoadError` subclasses and CancelledError; cancelling stops network traffic and threads
+    promptly.
     """
 
     uri: str

@@ -85,23 +85,25 @@ class FileSource:
     def _take(
         self, into: Path, limits: Limits, known: Revision | None, cancelled: threading.Event, on_copied: Callable[[int, int], None]
     ) -> Fetched | None:
-        try:
-            for _ in range(ATTEMPTS):
-                revision = self._probe()
-                if known is not None and known.token == revision.token:
-                    return None
-                check_size(revision.size or 0, limits, self.uri)
-                check_whole(revision.size or 0, None, self.uri)
-                try:
-                    self._copy(into, revision, cancelled, on_copied)
-                except _Changed:
-                    continue
-                return Fetched(path=into, size=revision.size or 0, sha256=None, revision=revision)
-            raise SourceUnavailable(f"{self.uri}: changed {ATTEMPTS} times while it was copied")
-        except (LoadError, _Cancelled):
-            with store_errors(into):
-                discard(into)
-            raise
+        for _ in range(ATTEMPTS):
+            revision = self._probe()
+            if known is not None and known.token == revision.token:
+                return None
+            size = revision.size or 0
+            check_size(size, limits, self.uri)
+            check_whole(size, None, self.uri)
+            try:
+                self._copy(into, revision, cancelled, on_copied)
+            except _Changed:
+                continue
+            except (LoadError, _Cancelled):
+                with store_errors(into):
+                    discard(into)  # making it again costs less than going on with it
+                raise
+            return Fetched(path=into, size=size, sha256=None, revision=revision)
+        with store_errors(into):
+            discard(into)
+        raise SourceUnavailable(f"{self.uri}: changed {ATTEMPTS} times while it was copied")
 
     def _copy(self, into: Path, revision: Revision, cancelled: threading.Event, on_copied: Callable[[int, int], None]) -> None:
         """Copy the file that is `revision`. Raises _Changed if it is another one before or after, LoadError."""
@@ -189,7 +191,7 @@ def _clone(source: int, target: int) -> bool:
 
 
 def _copy_range(source: int, target: int, offset: int, length: int) -> int:
-    """Bytes copied without leaving the kernel; 0 where it cannot (across file systems, at a false end): then reading and writing show why."""
+    """Bytes copied without leaving the kernel; 0 where it cannot (across file systems, at a false end): reading and writing show why."""
     try:
         return os.copy_file_range(source, target, length, offset_src=offset, offset_dst=offset)
     except OSError:

@@ -17,7 +17,7 @@ from loaders.errors import DiskFull, NotAModel, SourceUnavailable, TooLarge
 
 from .address import drive_id
 from .base import Fetched, Limits, Progress, Revision
-from .checks import check_size, store_errors
+from .checks import check_size, check_whole, store_errors
 from .client import MAX_REDIRECTS, client_errors, open_session, status_failure
 from .deadlines import stall_deadline, total_deadline
 from .download import settle
@@ -124,6 +124,8 @@ class DriveSource:
 
     async def _next_page(self, response: aiohttp.ClientResponse) -> str | None:
         """Where a page that came instead of the file leads; None if nowhere known. Raises the LoadError that the page means."""
+        if response.status == 416:
+            check_whole(0, None, self.uri)  # not even one byte
         if response.status < 400 and response.content_type != "text/html":
             raise SourceUnavailable(f"{self.uri}: Google Drive sent something that is neither the file nor a page")
         html = (await _read_at_most(response, _PAGE_BYTES)).decode("utf-8", "replace")

@@ -6,8 +6,9 @@ Covers: how each scheme's outside world is moved. Does not cover: what must then
 from __future__ import annotations
 
 import os
+import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -42,6 +43,10 @@ class Place:
 
     async def deny(self) -> None:
         """The artifact is there and may not be read, until the test ends."""
+        raise NotImplementedError
+
+    def resumed_at(self) -> int:
+        """Where the last request that asked for a later part began; 0 if none did."""
         raise NotImplementedError
 
 
@@ -91,6 +96,9 @@ class WebPlace(Place):
     async def deny(self) -> None:
         self.server.change(PATH, status=403)
 
+    def resumed_at(self) -> int:
+        return _first_byte(request.headers.get("Range", "") for request in self.server.requests)
+
 
 class S3Place(Place):
     """An object behind a proxy."""
@@ -114,6 +122,10 @@ class S3Place(Place):
     async def deny(self) -> None:
         self.source = self._source("not the secret")
 
+    def resumed_at(self) -> int:
+        assert self.faults is not None
+        return _first_byte(re.findall(r"bytes=\d+-\d*", self.faults.heard.decode("latin-1")))
+
 
 class DrivePlace(Place):
     """A shared file that needs the confirmation form, behind a proxy in front of the double's own."""
@@ -130,6 +142,14 @@ class DrivePlace(Place):
 
     async def deny(self) -> None:
         self.drive.change(DRIVE_ID, kind="permission")
+
+    def resumed_at(self) -> int:
+        return _first_byte(request.headers.get("Range", "") for request in self.drive.requests)
+
+
+def _first_byte(ranges: Iterable[str]) -> int:
+    found = [int(match[1]) for text in ranges if (match := re.match(r"bytes=(\d+)-", text))]
+    return next((first for first in reversed(found) if first), 0)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from tests.doubles.files import FileServer, Request, Served
 from tests.doubles.program import serve
+from tests.doubles.streams import close, connected, copy, join
 
 HOSTS = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com", "accounts.google.com")
 KINDS = ("small", "confirm", "quota", "permission", "sign_in", "missing", "endless", "html", "broken")
@@ -114,7 +115,7 @@ class DriveDouble:
         if file.kind == "sign_in":
             return web.Response(status=302, headers={"Location": "https://accounts.google.com/v3/signin/identifier?continue=drive"})
         if file.kind == "permission":
-            return _page("Google Drive: Access Denied", "You need access. Ask for access, or switch to an account with permission.", status=403)
+            return _page("Google Drive: Access Denied", "You need access. Ask for it, or switch to an account with permission.", status=403)
         if file.kind == "broken":
             return web.Response(status=503, text="backend error")
         if file.kind == "quota":
@@ -156,20 +157,13 @@ class DriveDouble:
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 return
-            up_reader, up_writer = await asyncio.open_connection(*self._site)
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            pipes = [asyncio.create_task(_copy(reader, up_writer)), asyncio.create_task(_copy(up_reader, writer))]
-            try:
-                await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pipe in pipes:
-                    pipe.cancel()
-                await asyncio.gather(*pipes, return_exceptions=True)
-                await _close(up_writer)
+            async with connected(self._site) as site:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await join((reader, writer), site, up=copy, down=copy)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            await _close(writer)
+            await close(writer)
 
     async def _stop(self, proxy: asyncio.Server) -> None:
         proxy.close()
@@ -198,20 +192,6 @@ def _form(action: str, id: str) -> web.Response:
 def _page(title: str, words: str, status: int = 200) -> web.Response:
     page = f'<!DOCTYPE html><html><head><title>{title}</title></head><body>\n<p class="uc-error-subcaption">{words}</p>\n</body></html>'
     return web.Response(text=page, content_type="text/html", status=status)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(64 << 10):
-        writer.write(chunk)
-        await writer.drain()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        await writer.wait_closed()
-    except (ConnectionError, asyncio.CancelledError):
-        pass
 
 
 def main() -> None:

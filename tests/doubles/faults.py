@@ -12,12 +12,13 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from tests.doubles.program import serve
+from tests.doubles.streams import CHUNK_BYTES, close, connected, join
 
-CHUNK_BYTES = 16 << 10
 _LENGTH = re.compile(rb"(?i)(content-length: *)(\d+)")
 
 
@@ -42,12 +43,13 @@ class Plan:
 
 
 class FaultProxy:
-    """Stands in front of `upstream` and follows `plan`."""
+    """Stands in front of `upstream` and follows `plan`. `connections`, `bytes_down` and `heard` (what clients sent) say what passed."""
 
     def __init__(self, upstream: tuple[str, int], plan: Plan | None = None, *, port: int = 0) -> None:
         self.plan = plan or Plan()
         self.connections = 0
         self.bytes_down = 0
+        self.heard = bytearray()
         self._upstream, self._port = upstream, port
         self._running: set[asyncio.Task[None]] = set()
 
@@ -91,36 +93,27 @@ class FaultProxy:
             if self.plan.refuses:
                 _abort(writer)
                 return
-            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
-            try:
-                await self._pipe(reader, writer, up_reader, up_writer)
-            finally:
-                await _close(up_writer)
+            async with connected(self._upstream) as upstream:
+                await join((reader, writer), upstream, up=self._up, down=self._down)
         except asyncio.CancelledError:
             _abort(writer)  # nobody awaits a connection's task: ended is ended
         except ConnectionError:
             pass
         finally:
-            await _close(writer)
+            await close(writer)
 
-    async def _pipe(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up_reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter
-    ) -> None:
-        up = asyncio.create_task(_copy(reader, up_writer))
-        down = asyncio.create_task(self._down(up_reader, writer))
-        try:
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (up, down):
-                task.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(CHUNK_BYTES):
+            self.heard += chunk
+            writer.write(chunk)
+            await writer.drain()
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         passed = 0
         while chunk := await reader.read(CHUNK_BYTES):
             plan = self.plan
             if plan.length_delta:
-                chunk = _LENGTH.sub(lambda found: found[1] + str(int(found[2]) + plan.length_delta).encode(), chunk)
+                chunk = _LENGTH.sub(partial(_lie, plan.length_delta), chunk)
             room = min((n - passed for n in (plan.cut_after, plan.stall_after) if n is not None), default=len(chunk))
             writer.write(chunk[:room] if room < len(chunk) else chunk)
             await writer.drain()
@@ -140,10 +133,8 @@ class FaultProxy:
                 await asyncio.sleep(len(chunk) / plan.bytes_per_s)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(CHUNK_BYTES):
-        writer.write(chunk)
-        await writer.drain()
+def _lie(delta: int, found: re.Match[bytes]) -> bytes:
+    return found[1] + str(int(found[2]) + delta).encode()
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
@@ -152,14 +143,6 @@ def _abort(writer: asyncio.StreamWriter) -> None:
     if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    try:
-        await writer.wait_closed()
-    except (ConnectionError, asyncio.CancelledError):
-        pass
 
 
 def main() -> None:

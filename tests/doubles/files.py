@@ -163,8 +163,9 @@ def main() -> None:
     parser.add_argument("--status", type=int, default=200, help="answer everything with this status")
     parser.add_argument("--html", action="store_true", help="answer with a web page")
     options = parser.parse_args()
-    page = {"content": b"<!DOCTYPE html><title>Welcome</title>", "content_type": "text/html"} if options.html else {}
-    files = {f"/{path.name}": replace(Served(path.read_bytes(), status=options.status), **page) for path in options.files}
+    files = {f"/{path.name}": Served(path.read_bytes(), status=options.status) for path in options.files}
+    if options.html:
+        files = {path: Served(b"<!DOCTYPE html><title>Welcome</title>", "text/html", options.status) for path in files}
     asyncio.run(serve(FileServer(files, port=options.port)))
 
 

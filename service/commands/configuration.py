@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 EXIT_CONFIGURATION = 2
 
 
+def expected_errors() -> tuple[type[Exception], ...]:
+    """What the world can do to a command: told in one line, without a traceback."""
+    from loaders.cache import StoreInUse
+    from loaders.errors import LoadError
+
+    return (OSError, LoadError, StoreInUse)
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """--config, --set and the flags of single settings, each with its environment variable in the help."""
     from config.reference import add_serve_arguments

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from service.commands.configuration import add_config_arguments, settings_of
+from service.commands.configuration import add_config_arguments, expected_errors, settings_of
 from service.commands.progress import ModelProgress
 
 if TYPE_CHECKING:
@@ -28,15 +28,13 @@ def add_parser(words: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch; 0 when every model is in the store and current, 1 when one failed or none is configured."""
-    from loaders.errors import LoadError
-
     settings = settings_of(arguments)
     if not settings.models:
         print("holdfast: no model is configured: there is nothing to fetch", file=sys.stderr)
         return 1
     try:
         views = asyncio.run(fetch_all(settings, ModelProgress(sys.stdout)))
-    except (OSError, LoadError) as error:
+    except expected_errors() as error:
         print(f"holdfast: cannot fetch: {error}", file=sys.stderr)
         return 1
     failed = [view for view in views if view.entry.failure is not None or view.entry.live is None]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from service.commands.configuration import add_config_arguments, settings_of
+from service.commands.configuration import add_config_arguments, expected_errors, settings_of
 
 if TYPE_CHECKING:
     from config.schema import Settings
@@ -30,14 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_server(settings: Settings, on_listening: Callable[[str], None] | None = None) -> int:
     """Serve these settings until a signal; the exit code."""
-    from loaders.errors import LoadError
     from service.logs import set_up_logging
     from service.server import serve
 
     set_up_logging(settings.server.log_format)
     try:
         asyncio.run(serve(settings, on_listening=on_listening))
-    except (OSError, LoadError) as error:
+    except expected_errors() as error:
         logging.getLogger("holdfast.server").debug("could not start", exc_info=error)
         print(f"holdfast: cannot serve: {error}", file=sys.stderr)
         return 1

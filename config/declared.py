@@ -25,7 +25,7 @@ FLAGS = {"server.host": "--host", "server.port": "--port", "server.workers": "--
 """Settings that have a flag of their own; every one can be set by `--set SECTION.KEY=VALUE`."""
 
 OTHER_ENV = {
-    "HOLDFAST_CONFIG": "The configuration file, like --config.",
+    "HOLDFAST_CONFIG": "The configuration file, where `--config` names none.",
     "HOLDFAST_URL": "The running server that `status`, `load` and the other commands talk to.",
 }
 """Variables of the program that are not settings."""

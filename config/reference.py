@@ -47,7 +47,7 @@ def env_help(declared: Declared) -> str:
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     """`--config`, `--set` and one flag for each of FLAGS. Their values stay text: `config.load` reads and judges them."""
-    parser.add_argument("--config", metavar="FILE", help=f"{OTHER_ENV['HOLDFAST_CONFIG']} [env HOLDFAST_CONFIG; default ./holdfast.toml]")
+    parser.add_argument("--config", metavar="FILE", help="The configuration file, TOML. [env HOLDFAST_CONFIG; default ./holdfast.toml]")
     for dotted, flag in FLAGS.items():
         section, _, key = dotted.partition(".")
         declared = DECLARED[section][key]

@@ -25,12 +25,17 @@ def phase_for(entry: Entry, event: Event) -> Phase:
     return phase_of(entry)
 
 
-def tell(entry: Entry, event: Event, now: float, to: Phase, cause: str) -> Entry:
-    """Add the event to the story. Raises InvalidTransition if the table does not let this phase follow."""
+def check(entry: Entry, event: Event, to: Phase) -> Phase:
+    """The phase before the event. Raises InvalidTransition if the table does not let `to` follow."""
     phase = phase_for(entry, event)
     if to not in TRANSITIONS.get((phase, type(event)), ()):
         raise InvalidTransition(entry.name, phase, f"{event.kind} (to {to})", entry.story)
-    return append(entry, StoryLine(now, event.kind, phase, to, cause))
+    return phase
+
+
+def tell(entry: Entry, event: Event, now: float, to: Phase, cause: str) -> Entry:
+    """Add the event to the story. Raises InvalidTransition if the table does not let `to` follow."""
+    return append(entry, StoryLine(now, event.kind, check(entry, event, to), to, cause))
 
 
 def append(entry: Entry, line: StoryLine) -> Entry:

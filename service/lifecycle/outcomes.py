@@ -22,7 +22,7 @@ from .events import (
     Unchanged,
     Waiting,
 )
-from .moves import Step, begin, end, retire, tell
+from .moves import Step, begin, check, end, retire, tell
 from .policy import AUTOMATIC, RetryPolicy, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
 
@@ -84,7 +84,7 @@ def waiting(entry: Entry, event: Waiting, now: float) -> Step:
 
 def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
     attempt = running(entry)
-    if event.phase is not attempt.phase:
+    if check(entry, event, event.phase) is not event.phase:
         entry = tell(entry, event, now, event.phase, event.reason or attempt.cause)
     return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
 

@@ -125,3 +125,19 @@ def retry_after_s(entry: Entry, now: float) -> int | None:
     if eta is None:
         return _USUAL_RETRY_AFTER_S
     return min(max(_SHORTEST_RETRY_AFTER_S, math.ceil(eta)), _LONGEST_RETRY_AFTER_S)
+
+
+def retry_table(policy: RetryPolicy = DEFAULT_RETRY) -> str:
+    """The rows of the table of retries in the docs, from the classes themselves."""
+    whens = {
+        Retry.BACKOFF: f"after {policy.base_s:g} s, then {policy.factor:g} times as long each time, up to {policy.cap_s:g} s",
+        Retry.LIMITED: f"the same, but {LIMITED_TRIES} attempts for one revision",
+        Retry.ONCE: "once more at once",
+        Retry.SLOWLY: f"every {policy.slow_s:g} s: a person must mend it",
+        Retry.NEVER: "not before the revision changes or an operator asks",
+    }
+    rows = []
+    for retry, when in whens.items():
+        types = " ".join(f"`{name}`" for name, cls in FAILURES.items() if cls.retry is retry)
+        rows.append(f"| {retry.value} | {when} | {types} |")
+    return "\n".join(rows)

@@ -1,0 +1,224 @@
+"""Whatever happens in whatever order, some things hold. A state machine test that plays supervisor, operator and world at once."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from loaders.errors import FAILURES
+from service.lifecycle.errors import InvalidTransition
+from service.lifecycle.events import (
+    Action,
+    AttemptEvent,
+    CancelAttempt,
+    CancelRetry,
+    Discard,
+    Drain,
+    Event,
+    Failed,
+    FetchBegan,
+    Fetched,
+    LoadCommanded,
+    PhaseBegan,
+    PollDue,
+    Progressed,
+    Publish,
+    Released,
+    ReloadCommanded,
+    Requested,
+    Restored,
+    RetryDue,
+    ScheduleRetry,
+    SourceTouched,
+    StartAttempt,
+    Started,
+    Succeeded,
+    Unchanged,
+    UnloadCommanded,
+    Waiting,
+)
+from service.lifecycle.machine import step
+from service.lifecycle.moves import STORY_LENGTH
+from service.lifecycle.policy import retry_after_s, status_of
+from service.lifecycle.state import Entry, Phase, Status
+from service.lifecycle.transitions import ATTEMPT_PHASES
+
+revisions = st.sampled_from(["r1", "r2", "r3"])
+outside = st.sampled_from(
+    [Started(), Requested(), LoadCommanded(), ReloadCommanded(), ReloadCommanded(True), UnloadCommanded(), PollDue(), SourceTouched()]
+)
+sizes = st.integers(0, 1000)
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+def reports(attempt: int) -> st.SearchStrategy[AttemptEvent]:
+    """Anything an attempt of that id may say."""
+    return st.one_of(
+        st.just(FetchBegan(attempt)),
+        st.builds(Progressed, st.just(attempt), sizes, st.none() | sizes),
+        st.builds(Fetched, st.just(attempt), revisions, sizes),
+        st.just(Waiting(attempt, "memory")),
+        st.builds(PhaseBegan, st.just(attempt), st.sampled_from(ATTEMPT_PHASES)),
+        st.builds(Unchanged, st.just(attempt), revisions),
+        st.builds(Restored, st.just(attempt), st.sampled_from(["v1", "v2"]), revisions),
+        st.builds(Succeeded, st.just(attempt), st.sampled_from(["v1", "v2", "v3"]), revisions),
+        st.builds(
+            Failed,
+            st.just(attempt),
+            st.sampled_from(sorted(FAILURES)),
+            st.just("m"),
+            st.none() | revisions,
+            st.floats(0, 1, exclude_max=True),
+        ),
+    )
+
+
+class Life(RuleBasedStateMachine):
+    """Keeps its own, simple account of what the actions did, and compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = Entry("als")
+        self.now = 1000.0
+        self.running: set[int] = set()
+        self.serving: str | None = None
+        self.draining: list[str] = []
+        self.timer: int | None = None
+
+    def feed(self, event: Event) -> None:
+        before = self.entry
+        try:
+            self.entry, actions = step(before, event, self.now)
+        except InvalidTransition:
+            assert self.entry is before
+            return
+        self.check_step(before, event, actions)
+        for action in actions:
+            self.perform(action)
+        if self.entry.attempt is None:
+            self.running.clear()  # its task ends by itself after its last word
+
+    def perform(self, action: Action) -> None:
+        if isinstance(action, StartAttempt):
+            assert action.attempt not in self.running
+            self.running = {action.attempt}
+        elif isinstance(action, CancelAttempt):
+            self.running.remove(action.attempt)
+        elif isinstance(action, Drain):
+            self.draining.append(action.version)
+        elif isinstance(action, ScheduleRetry):
+            assert self.timer is None and action.delay_s > 0
+            self.timer = action.failed_attempt
+        elif isinstance(action, CancelRetry):
+            assert self.timer is not None
+            self.timer = None
+        else:
+            assert isinstance(action, (Publish, Discard))
+
+    def check_step(self, before: Entry, event: Event, actions: tuple[Action, ...]) -> None:
+        published = [action.version for action in actions if isinstance(action, Publish)]
+        drained = [action.version for action in actions if isinstance(action, Drain)]
+        if before.live is not None and self.entry.live != before.live:
+            assert isinstance(event, (Succeeded, UnloadCommanded)), "only a publish or an unload takes a live version away"
+            assert drained == [before.live.version]
+        self.serving = published[0] if published else None if drained else self.serving
+        if before.attempt is not None and self.entry.attempt is not None and before.attempt.id == self.entry.attempt.id:
+            assert (self.entry.attempt.bytes_done or 0) >= (before.attempt.bytes_done or 0)
+            assert (self.entry.attempt.bytes_total or 0) >= (before.attempt.bytes_total or 0)
+            assert (self.entry.attempt.progress or 0.0) >= (before.attempt.progress or 0.0)
+        if isinstance(event, Progressed):
+            assert self.entry.story is before.story
+        assert self.entry.transitions >= before.transitions
+        assert self.entry.attempts_begun >= before.attempts_begun
+
+    @rule(event=outside)
+    def something_from_outside(self, event: Event) -> None:
+        self.feed(event)
+
+    @rule(data=st.data())
+    def the_attempt_reports(self, data: st.DataObject) -> None:
+        if self.entry.attempt is not None:
+            self.feed(data.draw(reports(self.entry.attempt.id)))
+
+    @rule(data=st.data(), age=st.integers(1, 3))
+    def an_old_attempt_reports(self, data: st.DataObject, age: int) -> None:
+        old = self.entry.attempts_begun - age
+        if old > 0:
+            before = self.entry
+            self.feed(data.draw(reports(old)))
+            assert self.entry is before
+
+    @rule(revision=revisions, version=st.sampled_from(["v1", "v2", "v3"]))
+    def all_goes_well(self, revision: str, version: str) -> None:
+        if self.entry.attempt is not None:
+            attempt = self.entry.attempt.id
+            for event in (
+                FetchBegan(attempt),
+                Fetched(attempt, revision, 5),
+                PhaseBegan(attempt, Phase.LOADING),
+                Succeeded(attempt, version, revision),
+            ):
+                self.feed(event)
+
+    @rule()
+    def the_timer_rings(self) -> None:
+        if self.timer is not None:
+            rung, self.timer = self.timer, None
+            begun = self.entry.attempts_begun
+            self.feed(RetryDue(rung))
+            assert self.entry.attempts_begun == begun + 1
+
+    @rule()
+    def an_old_timer_rings(self) -> None:
+        before = self.entry
+        self.feed(RetryDue(-1))
+        assert self.entry is before
+
+    @rule()
+    def a_version_is_released(self) -> None:
+        if self.draining:
+            self.feed(Released(self.draining.pop(0), "no lease holds it"))
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def at_most_one_attempt_runs_and_it_is_the_entrys(self) -> None:
+        assert self.running == ({self.entry.attempt.id} if self.entry.attempt is not None else set())
+
+    @invariant()
+    def what_serves_is_what_was_published(self) -> None:
+        assert self.serving == (self.entry.live.version if self.entry.live is not None else None)
+        assert sorted(self.entry.draining) == sorted(self.draining)
+
+    @invariant()
+    def a_retry_waits_only_while_nothing_runs(self) -> None:
+        assert self.timer == self.entry.retry_of
+        if self.timer is not None:
+            assert self.entry.attempt is None and self.entry.failure is not None and self.entry.failure.retryable
+
+    @invariant()
+    def the_story_is_bounded_and_in_order(self) -> None:
+        assert len(self.entry.story) == min(STORY_LENGTH, self.entry.transitions)
+        assert [line.at for line in self.entry.story] == sorted(line.at for line in self.entry.story)
+
+    @invariant()
+    def an_error_that_is_retryable_says_when(self) -> None:
+        if status_of(self.entry) is Status.ERROR:
+            assert self.entry.failure is not None
+            assert (
+                self.entry.failure.retryable
+                == (self.entry.failure.next_attempt_at is not None)
+                == (retry_after_s(self.entry, self.now) is not None)
+            )
+
+    @invariant()
+    def unloaded_means_that_nothing_goes_on(self) -> None:
+        if self.entry.unloaded:
+            assert (self.entry.live, self.entry.attempt, self.entry.retry_of, self.entry.again, self.entry.failure) == (None,) * 5
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -176,12 +176,11 @@ def _from_variable(name: str, value: str, where: str, base: Path, known: Mapping
             return Given(by_name[name], "", value, True, where, name, base)
         return Problem(where, name, f"unknown variable{did_you_mean(name, [*by_name, *OTHER_ENV])}")
     rest = rest.removeprefix(models_prefix)
-    # A model's name may itself end like a key, so a known model is preferred, then the longest key.
+    # No key ends like `_<another key>` (a test says so), so there is at most one way to split.
     splits = [
         (rest.removesuffix(f"_{env_form(key)}"), each) for key, each in DECLARED[MODELS].items() if rest.endswith(f"_{env_form(key)}")
     ]
-    splits = sorted((split for split in splits if split[0]), key=lambda split: (split[0] not in known, len(split[0])))
-    if not splits:
+    if not splits or not splits[0][0]:
         words = rest.lower().split("_")
         hints = [did_you_mean("_".join(words[-length:]), DECLARED[MODELS]) for length in (3, 2, 1)]
         return Problem(where, name, f"unknown key of a model: HOLDFAST_MODELS_<NAME>_<KEY>{next(filter(None, hints), '')}")

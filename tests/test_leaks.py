@@ -53,6 +53,17 @@ print(child.pid)"""
     assert not leaks(before, tmp_path)
 
 
+def test_child_of_a_child_that_was_there_before_is_found(tmp_path: Path) -> None:
+    code = "import subprocess; input(); child = subprocess.Popen(['sleep', '60']); input(); child.kill(); child.wait()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        before = Census.take(tmp_path)
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        wait_until_sync(lambda: "sleep 60" in leaks(before, tmp_path))
+        parent.stdin.write(b"\n")
+
+
 def test_thread_is_found(tmp_path: Path) -> None:
     before = Census.take(tmp_path)
     go = threading.Event()

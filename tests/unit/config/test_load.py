@@ -145,8 +145,9 @@ def test_a_hyphen_is_an_underscore_in_a_variable(load: Load) -> None:
 
 
 def test_a_name_that_ends_like_a_key_is_still_found(load: Load) -> None:
-    settings = load(toml='[models.als_stall]\nsource = "/a"\n[models.als]\nsource = "/b"\n', HOLDFAST_MODELS_ALS_LOAD_TIMEOUT="7s")
-    assert settings.models["als"].load_timeout_s == 7.0
+    toml = '[models.als_load]\nsource = "/a"\n[models.als]\nsource = "/b"\n'
+    settings = load(toml=toml, HOLDFAST_MODELS_ALS_LOAD_TIMEOUT="7s", HOLDFAST_MODELS_ALS_LOAD_LOAD_TIMEOUT="8s")
+    assert [(name, model.load_timeout_s) for name, model in settings.models.items()] == [("als_load", 8.0), ("als", 7.0)]
 
 
 def test_a_variable_that_could_mean_two_models_is_a_problem(load: Load) -> None:

@@ -68,6 +68,11 @@ def test_every_field_is_declared_once() -> None:
     assert {each.name for each in dataclasses.fields(Settings)} == {*SECTIONS, MODELS, "origins"}
 
 
+def test_a_models_variable_can_be_split_in_one_way_only() -> None:
+    keys = list(DECLARED[MODELS])
+    assert [(key, other) for key in keys for other in keys if key.endswith(f"_{other}")] == []
+
+
 @named
 def test_units_stand_in_the_attribute(each: Declared) -> None:
     suffix = {"duration": "_s", "size": "_bytes"}.get(each.kind)

@@ -34,9 +34,9 @@ def scheme_of(uri: str) -> str:
     if match is None:
         return "file"
     scheme = match["scheme"].lower()
-    if scheme in ("http", "https") and _host(uri) in DRIVE_HOSTS:
-        return "gdrive"
-    return scheme
+    authority = re.split(r"[/?#]", uri[match.end() :], maxsplit=1)[0]
+    host = authority.rpartition("@")[2].partition(":")[0].lower()  # not urlsplit: it refuses what check_source shall explain
+    return "gdrive" if scheme in ("http", "https") and host in DRIVE_HOSTS else scheme
 
 
 def check_source(uri: str) -> str | None:

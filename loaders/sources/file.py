@@ -70,7 +70,7 @@ class FileSource:
             return await on_own_thread(lambda cancelled: self._take(into, limits, known, cancelled, on_copied), name="fetch-file")
 
     def watch(self) -> AsyncIterator[None]:
-        """Yields when a file with another identity lies at the path, or behind the link there."""
+        """Yields when another file than at the time of the call lies at the path, or behind the link there."""
         return changes_of(self._path)
 
     def _probe(self) -> Revision:

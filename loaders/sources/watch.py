@@ -19,9 +19,15 @@ _QUIET_MS = 1000
 Identity = tuple[int, int, int, int, int]
 
 
-async def changes_of(path: Path) -> AsyncGenerator[None, None]:
-    """Yields, for ever, each time another file than before lies at `path` and has stopped changing. A removed file is no change."""
-    seen = await asyncio.to_thread(_identity, path)
+def changes_of(path: Path) -> AsyncGenerator[None, None]:
+    """Yields, for ever, each time another file than before lies at `path` and has stopped changing. A removed file is no change.
+
+    Before means: when this was called, so that whoever calls it and then fetches misses nothing. Blocks for one stat.
+    """
+    return _changes_since(path, _identity(path))
+
+
+async def _changes_since(path: Path, seen: Identity | None) -> AsyncGenerator[None, None]:
     while True:
         folders = await asyncio.to_thread(_folders, path)
         async with aclosing(_wakeups(folders)) as wakeups:

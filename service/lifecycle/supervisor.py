@@ -81,7 +81,7 @@ class Supervisor:
         self._restored = Gate(())
         self._is_open = False
         self._closing = asyncio.Event()
-        self._attempts: dict[str, set[asyncio.Task[None]]] = {name: set() for name in models}
+        self._attempts: dict[str, dict[int, asyncio.Task[None]]] = {name: {} for name in models}
         self._retries: dict[str, asyncio.Task[None]] = {}
         self._attempt_tasks = SideTasks()
         self._timers = SideTasks()
@@ -119,7 +119,7 @@ class Supervisor:
             for name in self._models:
                 self._feed(name, UnloadCommanded("shutdown"))
             await self._timers.aclose()
-            await self._attempt_tasks.aclose()
+            await self._attempt_tasks.wait()  # all are cancelled; doing so twice would cut their clean-up short
             await self._drains.wait()
         finally:
             await self._drains.aclose()
@@ -155,8 +155,8 @@ class Supervisor:
         if isinstance(action, StartAttempt):
             self._start_attempt(name, action.attempt)
         elif isinstance(action, CancelAttempt):
-            for task in self._attempts[name]:
-                task.cancel()
+            # Only this one: an older one may be cleaning up, and a second cancellation would cut that short.
+            self._attempts[name][action.attempt].cancel()
         elif isinstance(action, ScheduleRetry):
             self._retries[name] = self._timers.spawn(f"retry:{name}", self._retry(name, action))
         elif isinstance(action, CancelRetry):
@@ -178,16 +178,16 @@ class Supervisor:
             feed=feed,
             entry=lambda: self.registry.current(name).entry,
             random=self._random,
-            predecessors=frozenset(self._attempts[name]),
+            predecessors=frozenset(self._attempts[name].values()),
             restored=self._restored,
         )
         task = self._attempt_tasks.spawn(f"attempt:{name}:{attempt}", run.run())
-        self._attempts[name].add(task)
-        task.add_done_callback(lambda task: self._attempt_ended(name, attempt, task))
+        self._attempts[name][attempt] = task
+        task.add_done_callback(lambda _: self._attempt_ended(name, attempt))
 
-    def _attempt_ended(self, name: str, attempt: int, task: asyncio.Task[None]) -> None:
+    def _attempt_ended(self, name: str, attempt: int) -> None:
         """An attempt whose task is over without a verdict would be `loading` for ever: that is a failure too."""
-        self._attempts[name].discard(task)
+        del self._attempts[name][attempt]
         self._restored.arrive(name)  # a task cancelled before its first step never came to say so itself
         running = self.registry.current(name).entry.attempt
         if running is not None and running.id == attempt:

@@ -88,13 +88,13 @@ CONTENTS: dict[str, tuple[str, Any, frozenset[str]]] = {
     "seen_index_beyond": ("CSR index beyond the items", with_seen(indices=np.full(ITEMS, ITEMS, np.int32)), CORRUPT),
     "seen_index_negative": ("CSR index of -1", with_seen(indices=np.full(ITEMS, -1, np.int32)), CORRUPT),
     "seen_index_float": ("CSR indices that are floats", with_seen(indices=np.zeros(ITEMS, np.float64)), CORRUPT),
-    "seen_shape_wrong": ("seen items of another shape", with_seen(shape=(USERS, ITEMS + 1)), CORRUPT),
-    "seen_shape_negative": ("seen items of a negative shape", with_seen(shape=(-USERS, ITEMS)), CORRUPT),
     "not_trained": ("is_trained is false", honest(is_trained=False), NOT_TRAINED),
-    "no_users": ("no users", honest(user_factors=matrix(USERS)[:0].copy(), user_id_map={}), REFUSED | NOT_TRAINED),
 }
 
 MAY_LOAD: dict[str, tuple[str, Any]] = {
+    "no_users": ("no users", honest(user_factors=matrix(USERS)[:0].copy(), user_id_map={})),
+    "seen_shape_negative": ("seen items of a negative shape", with_seen(shape=(-USERS, ITEMS))),
+    "seen_shape_wrong": ("seen items of another shape", with_seen(shape=(USERS, ITEMS + 1))),
     "factors_one_nan": ("one NaN among the factors", honest(user_factors=changed(USERS, np.nan))),
     "factors_one_inf": ("one infinity among the factors", honest(user_factors=changed(USERS, np.inf))),
     "factors_max": ("factors whose products are infinite", honest(user_factors=changed(USERS, 3e38, everywhere=True))),

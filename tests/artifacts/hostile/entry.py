@@ -7,6 +7,7 @@ writes outside its frames (64 KiB) or close below it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -109,3 +110,11 @@ class Call:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._parts
+
+
+def without_stop(stream: bytes) -> bytes:
+    """A pickle of protocol 4 less its STOP, with the last frame as much shorter: opcodes may follow."""
+    at = stream.rindex(b"\x95")
+    while struct.unpack_from("<Q", stream, at + 1) != (len(stream) - at - 9,):
+        at = stream.rindex(b"\x95", 0, at)
+    return stream[: at + 1] + struct.pack("<Q", len(stream) - at - 10) + stream[at + 9 : -1]

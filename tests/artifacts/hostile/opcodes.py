@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 
-from tests.artifacts.hostile.entry import CORRUPT, DAMAGED, REFUSED, Table, honest
+from tests.artifacts.hostile.entry import CORRUPT, DAMAGED, REFUSED, Table, honest, without_stop
 
 TB = 1 << 40
 
@@ -35,7 +35,7 @@ def add_to(table: Table) -> None:
     body = whole[2:]
     table.add("protocol_255", "protocol 255", b"\x80\xff" + body, CORRUPT | {"unknown_format"})
     table.add("protocol_6", "a protocol from the future", b"\x80\x06" + body, CORRUPT | {"unknown_format"})
-    table.add("protocol_in_the_middle", "PROTO again, within", whole[:-1] + b"\x80\xff.", CORRUPT | {"unknown_format"})
+    table.add("protocol_in_the_middle", "PROTO again, within", without_stop(whole) + b"\x80\xff.", CORRUPT | {"unknown_format"})
     table.add("protocol_only", "PROTO and nothing else", b"\x80\x04", CORRUPT | {"not_a_model"})
     table.add("stop_missing", "a whole model, but its last byte", whole[:-1], CORRUPT)
     table.add("trailing_garbage", "a whole model, then noise", whole + bytes(range(256)) * 16, CORRUPT, may_load=True)

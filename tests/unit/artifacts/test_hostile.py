@@ -92,8 +92,8 @@ def test_what_is_damaged_was_whole(how: str, tmp_path: Path) -> None:
         back = load_file(path)
     for name in ("user_factors", "item_factors"):
         assert (back[name] == honest()[name]).all()
-    assert len(names(f"cut_{how}_")) >= 15
-    assert len(names(f"flip_{how}_")) >= 50
+    assert len(names(f"cut_{how}_")) >= 10
+    assert len(names(f"flip_{how}_")) >= 20
 
 
 def test_flips_differ_in_one_bit() -> None:

@@ -40,8 +40,4 @@ class Answer:
 def answer_for(entry: Entry, now: float) -> Answer:
     """The answer to a request for the model of `entry` at Unix time `now`."""
     status = policy.status_of(entry)
-    http = HTTP_OF[status]
-    seconds = policy.retry_after_s(entry, now)
-    if http == 202 and seconds is None:
-        seconds = 1
-    return Answer(status, http, seconds)
+    return Answer(status, HTTP_OF[status], policy.retry_after_s(entry, now))

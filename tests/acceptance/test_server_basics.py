@@ -78,7 +78,12 @@ def serving(folder: Path, *words: str, **environ: str) -> Iterator[Program]:
     log = folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command("serve", "--port", "0", *words), cwd=folder, env=environment(**environ), stdin=subprocess.DEVNULL, stderr=file, text=True
+            command("serve", "--port", "0", *words),
+            cwd=folder,
+            env=environment(**environ),
+            stdin=subprocess.DEVNULL,
+            stderr=file,
+            text=True,
         )
     program = Program(process, folder / "var", log)
     try:
@@ -91,7 +96,14 @@ def serving(folder: Path, *words: str, **environ: str) -> Iterator[Program]:
 
 def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), cwd=folder, env=environment(**environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+        command(*words),
+        cwd=folder,
+        env=environment(**environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 

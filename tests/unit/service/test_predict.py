@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from models.base import InvalidQuery, RequestError, UnknownEntity
 from service.keys import SCORING, STOPPING
 from service.lifecycle.state import Entry, Phase
 from tests.support import wait_until
@@ -266,6 +267,23 @@ async def test_predict_status(client_of: ClientOf, entry: Entry, word: str) -> N
     async with client.get("/predict/status") as response:
         body = await response.json()
     assert (response.status, body["status"], body["model"]) == (200, word, "als")
+
+
+@pytest.mark.parametrize(("error", "http"), [(InvalidQuery, 422), (UnknownEntity, 404)])
+@pytest.mark.parametrize(
+    ("said", "body", "told"),
+    [("users[0]", {"user_id": 1}, "user_id"), ("users[0]", {"users": [1]}, "users[0]"), ("exclude", {"user_id": 1}, "exclude")],
+)
+async def test_a_model_that_refuses_names_the_field_as_the_caller_wrote_it(
+    client_of: ClientOf, error: type[RequestError], http: int, said: str, body: object, told: str
+) -> None:
+    def refuse() -> None:
+        raise error(said, "not like this")
+
+    registry = FakeRegistry(live(), scorer=FakeScorer(before=refuse))
+    status, problem, _ = await ask(await client_of(registry), body)
+    assert (status, problem["field"], problem["detail"]) == (http, told, "not like this")
+    assert not registry.leases
 
 
 async def test_a_stale_version_answers_as_any_other(client_of: ClientOf) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import service.server
 from service import presence
 from service.app import build_app
-from service.keys import SCORING
+from service.keys import SCORING, STOPPING
 from service.server import serve
 from tests.support import wait_until
 from tests.unit.service.fakes import FakeRegistry, FakeScorer, live, loading, settings_for
@@ -79,6 +80,21 @@ async def test_a_stop_lets_requests_end_and_no_thread_reads_unmapped_arrays(runn
             assert response.status == 200
         await asyncio.wait_for(task, 20)
     assert not registry.is_running
+
+
+async def test_a_stop_waits_for_threads_whose_callers_gave_up(running: Running) -> None:
+    go_on = threading.Event()
+    scorer = FakeScorer(price=1 << 40, before=lambda: go_on.wait(20))
+    registry = FakeRegistry(live(), scorer=scorer, request_timeout_s=0.01)
+    async with running(registry) as (url, app, task):
+        async with aiohttp.ClientSession() as session, session.post(f"{url}/models/als/predict", json={"user_id": 1}) as response:
+            assert response.status == 504
+        os.kill(os.getpid(), signal.SIGTERM)
+        await app[STOPPING].wait()
+        # Long after everything else has stopped; the fake's aclose refuses to unmap what is still read.
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+        await asyncio.wait_for(task, 20)
+    assert registry.leases == 0
 
 
 async def test_a_stop_ends_waiting_at_once(running: Running) -> None:

@@ -23,6 +23,9 @@ PROJECT_NAMES = re.compile(
 )
 BASE_PYTHON = os.environ.get("HOLDFAST_BASE_PYTHON", "")
 
+# Before numpy is imported anywhere: implicit warns of a BLAS with threads of its own, and warnings are errors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _reaper = Reaper()
 
 

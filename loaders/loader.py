@@ -180,7 +180,7 @@ class Loader:
             model=model.name, key=segment_key(model, _NUMPY_MAJOR), revision=artifact.revision, size=artifact.size,
             sha256=artifact.sha256 or _text(verdict.get("sha256")), artifact=None if is_spare else await asyncio.to_thread(FileIdentity.of, artifact.path),
             segment=None if target is None else await asyncio.to_thread(FileIdentity.of, target), adopts=adopts,
-            version=_version_name(now), family=family, loaded_at=now, segment_bytes=mapping.size,
+            version=_version_name(now), family=family, loaded_at=now, segment_bytes=mapping.allocated_bytes,
             load={
                 "seconds": round(time.monotonic() - began, 3), "peak_bytes": _number(verdict.get("peak_bytes")), "cap_bytes": _number(verdict.get("cap_bytes")),
                 "from_segment": False, "walls": walls, "format": _text(verdict.get("format")), "family_reason": _text(verdict.get("reason")),

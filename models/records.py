@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 _MAX_ITEMSIZE = 1 << 31
+_HAS_OBJECTS = 0x01
 _PLAIN_KINDS = frozenset("biufcSUVMm")
 
 
@@ -143,10 +144,19 @@ class DType:
             raise Malformed("dtype is too large")
         if dtype.kind in "Mm" and len(state) >= 9:
             dtype = _datetime(dtype.kind, state[8])
-        order = state[1] if len(state) >= 2 else "="
-        if order not in ("<", ">", "=", "|"):
-            raise Malformed("dtype has no byte order")
+        order = self._checked_state(dtype)
         return dtype.newbyteorder(order) if order in "<>" else dtype
+
+    def _checked_state(self, dtype: np.dtype[Any]) -> str:
+        """The byte order of a state that says of a plain dtype what numpy says. Raises Malformed."""
+        state = self.state
+        if not state:
+            return "="
+        if len(state) not in (8, 9) or state[0] not in (3, 4) or state[1] not in ("<", ">", "=", "|"):
+            raise Malformed("dtype state is malformed")
+        if state[5] not in (-1, dtype.itemsize) or not is_index(state[7]) or state[7] & _HAS_OBJECTS:
+            raise Malformed("dtype state contradicts its name")
+        return str(state[1])
 
     def _structured(self, names: Any, fields: Any, itemsize: Any, depth: int) -> np.dtype[Any]:
         if not (isinstance(names, tuple) and isinstance(fields, dict) and is_index(itemsize) and itemsize <= _MAX_ITEMSIZE and len(names) <= 4096):
@@ -235,10 +245,6 @@ class Array:
                 raise Malformed("object array without its objects")
             self.objects = raw
             return
-        if isinstance(raw, str):
-            raw = raw.encode("latin-1")
-        if isinstance(raw, Text):
-            raw = raw.latin1
         if not isinstance(raw, (bytes, bytearray, memoryview)):
             raise Malformed("array without its bytes")
         self.values = view_as(raw, dtype.resolve(), self.shape, self.fortran)

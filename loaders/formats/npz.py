@@ -6,6 +6,8 @@ Does not cover: encrypted archives. Child only.
 
 from __future__ import annotations
 
+import ast
+import codecs
 import os
 import zipfile
 import zlib
@@ -13,16 +15,16 @@ from collections.abc import Callable
 from math import prod
 from typing import IO, Any
 
-import numpy as np
-
 from loaders.errors import CorruptArtifact
-from models.records import Array, Malformed, checked_shape, view_as
+from models.records import Array, DType, Malformed, checked_shape, view_as
 
 from .feed import Feed, Sink
 from .pickle import read_pickle
 from .streams import Stream
 
 _MAX_MEMBERS = 4096
+_MAX_HEADER = 64 << 10
+codecs.lookup("cp437")  # zipfile decodes names with it; later the child can open no file
 
 
 class _Member:
@@ -71,26 +73,20 @@ def read_npz(fd: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on
                 arrays[member.filename[:-4]] = _read(fd, member, stream, sink, on_adopt, on_plain)
             return arrays
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, Malformed, EOFError, UnicodeError, ValueError, OverflowError) as error:
-        if isinstance(error, MemoryError):
-            raise
         raise CorruptArtifact(f"not a well-formed npz: {error}") from error
 
 
 def _read(fd: int, member: zipfile.ZipInfo, stream: _Member, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_plain: Callable[[int], None]) -> Array:
     with stream._file as file:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
+        spec, shape, fortran = _npy_header(file)
         stream.position = header = file.tell()
-        shape = checked_shape(shape)
-        if dtype.hasobject:
+        if spec.is_object:
             feed = Feed(stream, sink, on_plain)
             inner = read_pickle(feed, on_adopt)
             if not isinstance(inner, Array):
                 raise CorruptArtifact("an object member of the npz holds no array")
             return inner
-        if dtype.kind not in "biufcSUVMm":
-            raise Malformed(f"dtype {dtype}")
+        dtype = spec.resolve()
         nbytes = dtype.itemsize * prod(shape)
         if nbytes != member.file_size - header:
             raise CorruptArtifact(f"npz member {member.filename[:80]!r} of shape {shape} does not fill its {member.file_size - header} bytes")
@@ -103,6 +99,25 @@ def _read(fd: int, member: zipfile.ZipInfo, stream: _Member, sink: Sink, on_adop
         if stream.readinto(memoryview(bytearray(1))):
             raise CorruptArtifact("an npz member goes on behind its array")
         return Array(view_as(raw, dtype, shape, fortran))
+
+
+def _npy_header(file: IO[bytes]) -> tuple[DType, tuple[int, ...], bool]:
+    """dtype, shape and order of an .npy (versions 1.0 and 2.0 of numpy.lib.format). Raises Malformed."""
+    magic = file.read(8)
+    prefix = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}.get(magic)
+    if prefix is None:
+        raise Malformed("a member is no .npy of version 1.0 or 2.0")
+    length = int.from_bytes(file.read(prefix), "little")
+    text = file.read(min(length, _MAX_HEADER + 1))
+    if len(text) != length or length > _MAX_HEADER or not text.isascii():
+        raise Malformed("a member's .npy header is malformed")
+    try:
+        header = ast.literal_eval(text.decode("ascii").strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise Malformed("a member's .npy header is not a literal") from error
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"} or not isinstance(header["descr"], str):
+        raise Malformed("a member's .npy header does not describe a plain array")
+    return DType(header["descr"]), checked_shape(header["shape"]), header["fortran_order"] is True
 
 
 def _data_offset(fd: int, member: zipfile.ZipInfo) -> int:

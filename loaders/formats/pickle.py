@@ -26,15 +26,17 @@ from .opcodes import Broken, check_frame
 _RECURSION = "nested too deeply"
 
 
-def _reconstruct(subtype: Any, shape: Any, typecode: Any) -> Array:
+def _reconstruct(subtype: Any, shape: Any = None, typecode: Any = None) -> Array:
+    if not (isinstance(subtype, type) and issubclass(subtype, Record) and subtype.module.partition(".")[0] == "numpy"):
+        raise Malformed("an array of something that is no array class")
     return Array()
 
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any) -> Array:
     if not isinstance(dtype, DType) or dtype.is_object:
         raise Malformed("array without a dtype")
-    if isinstance(raw, Text):
-        raw = raw.latin1
+    if order not in ("C", "F"):
+        raise Malformed("array without an order")
     return Array(view_as(raw, dtype.resolve(), checked_shape(shape), order == "F"))
 
 
@@ -44,8 +46,6 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
         raise Malformed("scalar without a dtype")
     if dtype.is_object:
         return raw
-    if isinstance(raw, str):
-        raw = raw.encode("latin-1")
     if not isinstance(raw, (bytes, bytearray)):
         raise Malformed("scalar without its bytes")
     resolved = dtype.resolve()
@@ -66,8 +66,11 @@ def _encode(text: Any, encoding: Any = "latin-1", errors: Any = "strict") -> Any
     return text.encode("latin-1")
 
 
+_BytesRecord = record_class("builtins", "bytes")
+
+
 def _bytes(value: Any = b"", encoding: Any = None) -> Any:
-    """`bytes(...)` and `bytearray(...)` of what is there already; never of a number, which would allocate it."""
+    """`bytes(...)` and `bytearray(...)` of what is there already; of anything else (a number would allocate it) an inert record."""
     if isinstance(value, Text):
         return value.latin1
     if isinstance(value, str) and encoding in ("latin1", "latin-1"):
@@ -76,7 +79,7 @@ def _bytes(value: Any = b"", encoding: Any = None) -> Any:
         return value
     if isinstance(value, list) and all(isinstance(item, int) and 0 <= item < 256 for item in value):
         return bytes(value)
-    raise CorruptArtifact("bytes made from something that is no bytes")
+    return _BytesRecord(value)
 
 
 def _reconstructor(cls: Any, base: Any = None, state: Any = None) -> Any:
@@ -92,12 +95,16 @@ def _newobj(cls: Any, *args: Any) -> Any:
     return cls(*args)
 
 
-def _dict(*args: Any) -> dict[Any, Any]:
-    """A dict, an OrderedDict or a defaultdict (whose factory is dropped) from at most one list of pairs or dict."""
-    for source in args:
-        if isinstance(source, (dict, list)):
-            return dict(source)
-    return {}
+class _Dict(dict[Any, Any]):
+    """An OrderedDict, defaultdict or Counter: its items. Attributes of the instance are dropped."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _dict(*args: Any) -> _Dict:
+    """From at most one list of pairs or dict; a defaultdict's factory is dropped."""
+    return next((_Dict(source) for source in args if isinstance(source, (dict, list))), _Dict())
 
 
 _MULTIARRAY = ("numpy._core.multiarray", "numpy.core.multiarray")

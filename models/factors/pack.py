@@ -143,6 +143,9 @@ def _by_row(pairs: Any, rows: int, what: str) -> list[Any]:
 
 
 def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, model: str) -> Bundle:
+    for what, matrix_of in (("users", users), ("items", items)):
+        if not matrix_of.size:
+            raise PackError("corrupt_artifact", f"the model has no {what}: factors of shape {matrix_of.shape}")
     arrays = {"user_factors": users, "item_factors": items}
     meta: dict[str, Any] = {}
     for name, ids, rows in (("user_ids", user_ids, len(users)), ("item_ids", item_ids, len(items))):
@@ -152,9 +155,6 @@ def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, m
             raise PackError("unknown_format", f"{name}: {error}") from error
         except ValueError as error:
             raise PackError("corrupt_artifact", f"{name}: {error}") from error
-        if rows == 0:
-            meta[name] = {"kind": "range", "start": 0, "count": 0}
-            packed = {}
         arrays.update(packed)
     seen = _seen(matrix, len(users), len(items))
     if seen is not None:
@@ -164,26 +164,47 @@ def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, m
 
 
 def _seen(matrix: Any, users: int, items: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Row bounds and columns of the non-zero cells of a users x items matrix: scipy CSR (or CSC of its transpose), or dense."""
-    if is_record(matrix, "DataFrame"):
+    """Row bounds and columns of the filled cells of a users x items matrix (or its transpose): scipy CSR or CSC, or dense; None for anything else."""
+    if isinstance(matrix, Array) and matrix.values is not None and matrix.values.ndim == 2 and matrix.values.dtype.kind in "biuf":
+        return _dense_seen(_oriented(matrix.values, users, items))
+    if not isinstance(matrix, Record) or matrix.name not in _COMPRESSED:
         return None
-    if isinstance(matrix, Record):
-        state = matrix.attributes
-        shape = state.get("_shape", state.get("shape"))
-        if not matrix.name.startswith("csr_") or not {"indptr", "indices"} <= set(state):
-            return None
-        if tuple(shape or ()) != (users, items):
-            return None
-        indptr, indices = numeric(state["indptr"], "user_item_matrix.indptr", ndim=1), numeric(state["indices"], "user_item_matrix.indices", ndim=1)
-        if len(indptr) != users + 1 or int(indptr[0]) != 0 or int(indptr[-1]) > len(indices) or (users and int(np.diff(indptr).min()) < 0):
-            raise PackError("corrupt_artifact", "user_item_matrix has row bounds out of order")
-        indices = indices[: int(indptr[-1])]
-        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= items):
-            raise PackError("corrupt_artifact", "user_item_matrix points outside the catalogue")
-        return indptr, indices
-    if isinstance(matrix, Array) and matrix.values is not None and matrix.values.shape == (users, items) and matrix.values.dtype.kind in "biuf":
-        return _dense_seen(matrix.values)
-    return None
+    state = matrix.attributes
+    shape = state.get("_shape", state.get("shape"))
+    if not (isinstance(shape, tuple) and {"indptr", "indices"} <= set(state)):
+        raise PackError("corrupt_artifact", "user_item_matrix is a sparse matrix without its shape or its indices")
+    if shape not in ((users, items), (items, users)):
+        raise PackError("corrupt_artifact", f"user_item_matrix is {shape} where {users} users and {items} items belong")
+    by_row = matrix.name.startswith("csr")
+    major, minor = (shape[0], shape[1]) if by_row else (shape[1], shape[0])
+    indptr = numeric(state["indptr"], "user_item_matrix.indptr", ndim=1)
+    indices = numeric(state["indices"], "user_item_matrix.indices", ndim=1)
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        raise PackError("corrupt_artifact", "user_item_matrix has indices that are no integers")
+    if len(indptr) != major + 1 or int(indptr[0]) != 0 or int(indptr[-1]) > len(indices) or (major and int(np.diff(indptr).min()) < 0):
+        raise PackError("corrupt_artifact", "user_item_matrix has row bounds out of order")
+    indices = indices[: int(indptr[-1])]
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= minor):
+        raise PackError("corrupt_artifact", "user_item_matrix points outside its columns")
+    return (indptr, indices) if by_row == (shape == (users, items)) else _swap(indptr, indices, minor)
+
+
+_COMPRESSED = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
+
+
+def _swap(indptr: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], minor: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The same cells, compressed along the other axis."""
+    majors = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
+    counts = np.bincount(indices, minlength=minor)
+    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64), majors[np.argsort(indices, kind="stable")]
+
+
+def _oriented(matrix: np.ndarray[Any, Any], users: int, items: int) -> np.ndarray[Any, Any]:
+    if matrix.shape == (users, items):
+        return matrix
+    if matrix.shape == (items, users):
+        return matrix.T
+    raise PackError("corrupt_artifact", f"user_item_matrix is {matrix.shape} where {users} users and {items} items belong")
 
 
 def _dense_seen(matrix: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -1,0 +1,93 @@
+"""Hostile and damaged files end in their documented failure, run nothing, and leave nothing.
+
+Every file of the table is read, packed and placed by the child's own code, many in one process. Those whose harm is what
+they do to a process (memory, stack) and one or more of each kind go through a real capped child.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loaders.errors import FAILURES, LoadError
+from tests.artifacts.hostile import HOSTILE, names
+from tests.support import run_python
+
+from .bench_of_one import bring, left_behind, open_loader
+
+KINDS = ("code_", "length_", "dtype_", "wrapper_", "content_", "safetensors_", "npz_", "flip_", "cut_", "stranger_")
+ALONE = [*names("bomb_"), "code_os_system", "code_eval", "code_object_array_joblib", *(names(kind)[0] for kind in KINDS)]
+
+
+@pytest.mark.parametrize("name", sorted(set(ALONE)))
+async def test_hostile_file_in_a_capped_child(name: str, tmp_path: Path) -> None:
+    entry = HOSTILE[name]
+    path = entry.write(tmp_path)
+    async with open_loader(tmp_path) as loader:
+        try:
+            version = await bring(loader, path, memory_bytes=200 << 20)
+        except LoadError as error:
+            assert error.type in entry.expected, f"{error.type}: {error}"
+            assert type(error) is FAILURES[error.type] and str(error)
+            loader.store.clear(None)
+            assert left_behind(loader) == []
+        else:
+            await version.close()
+            assert entry.may_load, f"loaded: {version.details}"
+    assert not (tmp_path / "ran").exists()
+
+
+READ_MANY = """
+import json, os, resource, sys
+from pathlib import Path
+from loaders.errors import LoadError
+from loaders.formats import read_artifact
+from loaders.formats.safetensors import BadHeader
+from loaders.reading import _warm
+from loaders.segment_writer import ArtifactMap, SegmentWriter, write_bundle
+from models.packing import PackError, pack
+from tests.artifacts.hostile import HOSTILE
+
+def read(fd):
+    segment = os.memfd_create("segment")
+    try:
+        writer, artifact = SegmentWriter(segment, 256 << 20), ArtifactMap(fd)
+        tree = read_artifact(fd, writer, artifact.adopt, lambda n: None, lambda s: None)
+        bundle, _ = pack(tree.root)
+        bundle, entries, note = write_bundle(writer, bundle, artifact)
+        writer.finish(_warm(bundle), entries, note)
+        return "ready"
+    except (LoadError, PackError) as error:
+        return error.type
+    except (BadHeader, MemoryError) as error:
+        return type(error).__name__
+    finally:
+        os.close(segment)
+
+folder = Path(sys.argv[1])
+for name in json.loads(sys.argv[2]):
+    path = HOSTILE[name].write(folder)
+    fd = os.open(path, os.O_RDONLY)
+    print(json.dumps([name, read(fd)]), flush=True)
+    os.close(fd)
+    path.unlink()
+"""
+
+GROUPS = sorted({name.partition("_")[0] for name in HOSTILE} - {"bomb"})
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_hostile_files_read_as_data(group: str, tmp_path: Path) -> None:
+    entries = [entry for name, entry in HOSTILE.items() if name.partition("_")[0] == group]
+    done = run_python(READ_MANY, str(tmp_path), json.dumps([entry.name for entry in entries]), deadline_s=300)
+    results = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert list(results) == [entry.name for entry in entries], f"died after {len(results)}: {done.stderr[-2000:]}"
+    wrong = {
+        entry.name: results[entry.name]
+        for entry in entries
+        if results[entry.name] not in entry.expected and not (entry.may_load and results[entry.name] == "ready")
+    }
+    assert not wrong
+    assert not (tmp_path / "ran").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 import stat
 import subprocess
@@ -253,9 +254,14 @@ async def test_changed_after_the_cut_is_fetched_anew(place: Place, into: Path, f
     assert fetched.sha256 == hashlib.sha256(SECOND).hexdigest()
 
 
-async def test_another_address_does_not_resume(place: Place, into: Path, faults: FaultProxy, tmp_path: Path) -> None:
-    into.write_bytes(SECOND[:HALF_WAY])
-    into.with_name(into.name + ".json").write_text('{"origin": "another", "token": "any", "total": null}')
+async def test_another_address_does_not_resume(place: Place, into: Path, faults: FaultProxy) -> None:
+    faults.plan.cut_after, faults.plan.refuses_after_cut = HALF_WAY, True
+    with pytest.raises(SourceUnavailable):
+        await fetch(place, into)
+    faults.heal()
+    validator = into.with_name(into.name + ".json")
+    validator.write_text(json.dumps({**json.loads(validator.read_text()), "origin": "another"}))
+    into.write_bytes(SECOND[: into.stat().st_size])
     assert await fetch(place, into) is not None
     assert into.read_bytes() == FIRST
 

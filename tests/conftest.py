@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.leaks import KINDS, Census, Reaper, leaks_since
+from tests.support import ROOT
 
 PROJECT_NAMES = re.compile(
     r"HOLDFAST_.*|MODEL_.*_URL|ALS_MODEL_PATH|ADMIN_LOAD_TOKEN(_FILE)?|CREDENTIALS_DIRECTORY|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)"
     r"|AWS_.*|(HTTP|HTTPS|ALL|NO)_PROXY|(REQUESTS|CURL)_CA_BUNDLE|SSL_CERT_(FILE|DIR)",
     re.IGNORECASE,
 )
-BASE_PYTHON = os.environ.get("HOLDFAST_BASE_PYTHON", "")
+BASE_PYTHON = Path(os.environ.get("HOLDFAST_BASE_PYTHON") or ROOT / ".venv-base" / "bin" / "python")
 
 # Before numpy is imported anywhere: implicit warns of a BLAS with threads of its own, and warnings are errors.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -88,6 +89,6 @@ def no_leaks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def base_python() -> Path:
     """A Python with the base install only: no scikit-learn, implicit, scipy, pandas, joblib (`make test` prepares it)."""
-    if not BASE_PYTHON:
-        pytest.fail("HOLDFAST_BASE_PYTHON is not set: run `make test`, or `make .venv-base` and export it", pytrace=False)
-    return Path(BASE_PYTHON)
+    if not BASE_PYTHON.exists():
+        pytest.fail(f"{BASE_PYTHON} does not exist: `make test` prepares it, or name another by HOLDFAST_BASE_PYTHON", pytrace=False)
+    return BASE_PYTHON

@@ -13,6 +13,7 @@ import gc
 import os
 import secrets
 import signal
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -52,7 +53,8 @@ class StoredArtifact:
 class Version:
     """A mapped version. See service.lifecycle.ports.Loaded."""
 
-    def __init__(self, kept: Kept, scorer: Scorer, load: Mapping[str, Any]) -> None:
+    def __init__(self, kept: Kept, scorer: Scorer, load: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
+        self.verdict = verdict
         self.version = kept.version
         self.revision = kept.revision
         self.family = kept.family
@@ -155,7 +157,6 @@ class Loader:
     async def load(self, model: ModelSettings, artifact: StoredArtifact, *, on_phase: OnPhase) -> Version:
         """Run the capped child over the artifact and map what it made. Raises LoadError."""
         from_phase = _phases(on_phase)
-        from_phase("verifying")
         began = time.monotonic()
         with contextlib.ExitStack() as stack, _disk_errors("loading"):
             artifact_fd = _open(stack, artifact.path)
@@ -166,6 +167,8 @@ class Loader:
             async with CappedChild((artifact_fd, destination.fd), plan["cgroup_bytes"]) as child:
                 verdict = await child.run(plan, model.load_timeout_s, lambda frame: from_phase(frame.get("phase")))
                 walls = [*_strings(verdict.get("walls")), *child.walls]
+            if child.has_survivors:
+                raise SegmentInvalid("the loading process left processes behind")
             from_phase("warming")
             name = f"{model.name}-{secrets.token_hex(8)}.seg"
             target = None if in_memory else self.store.segments / name
@@ -189,7 +192,7 @@ class Loader:
         )  # fmt: skip
         with _disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
-        return Version(kept, scorer, kept.load)
+        return Version(kept, scorer, kept.load, verdict)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
@@ -200,6 +203,32 @@ class Loader:
     async def clear(self, model: str | None) -> int:
         """Delete fetched artifacts and segments (mapped ones live on without a name); bytes freed."""
         return await asyncio.to_thread(self.store.clear, model)
+
+
+async def check(settings: Settings, model: ModelSettings) -> dict[str, Any]:
+    """Load one artifact in the capped child and report on it; nothing of it is kept, and a server's store is not touched. Raises LoadError, OSError.
+
+    {"family","reason","format","details","ids","components","artifact_bytes","segment_bytes","adopted_bytes","peak_bytes","cap_bytes","seconds","walls"}
+    """
+    near = settings.store.path if settings.store.path.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="holdfast-check-", dir=near) as folder:
+        loader = Loader(replace(settings, store=replace(settings.store, path=Path(folder) / "store")))
+        await loader.open()
+        try:
+            artifact = await loader.fetch(model, known=None, on_progress=lambda done, total: None)
+            assert artifact is not None, "a source says that nothing is unchanged"
+            version = await loader.load(model, artifact, on_phase=lambda phase, reason: None)
+            verdict, load = version.verdict or {}, version.load
+            ids = version.scorer.ids_in_words()
+            details = dict(version.details)
+            await version.close()
+        finally:
+            await loader.aclose()
+    return {
+        "family": version.family, "reason": load["family_reason"], "format": load["format"], "details": details, "ids": ids,
+        "components": verdict.get("components"), "artifact_bytes": artifact.size, "segment_bytes": version.segment_bytes,
+        "adopted_bytes": load["adopted_bytes"], "peak_bytes": load["peak_bytes"], "cap_bytes": load["cap_bytes"], "seconds": load["seconds"], "walls": load["walls"],
+    }  # fmt: skip
 
 
 def _publish(destination: Destination, artifact_fd: int, target: Path | None) -> SegmentMapping:
@@ -240,7 +269,7 @@ def _scorer(mapping: SegmentMapping, family: str) -> Scorer:
 
 def _phases(on_phase: OnPhase) -> Callable[[Any], None]:
     """Report each phase once, in order, whatever a child sends."""
-    from_child = ["verifying", "loading", "warming"]
+    from_child = ["loading", "warming"]
 
     def report(phase: Any) -> None:
         if phase in from_child:

@@ -32,11 +32,13 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 class CappedChild:
     """One child process. Event loop only; use as `async with`: leaving kills the group, reaps, and closes everything."""
 
-    def __init__(self, fds: Sequence[int], cgroup_limit_bytes: int = 0, command: Sequence[str] = CHILD) -> None:
+    def __init__(self, fds: Sequence[int], cgroup_limit_bytes: int = 0, command: Sequence[str] | None = None) -> None:
         self._fds = tuple(fds)
         self._cgroup_limit = cgroup_limit_bytes
-        self._command = command
+        self._command = CHILD if command is None else command
         self.output = b""
+        self.has_survivors = False
+        """Whether a process of the cgroup outlived the whole process group: it left the group on purpose."""
         self.walls: list[str] = []
         self._cgroup: CgroupWall | None = None
 
@@ -190,11 +192,19 @@ class CappedChild:
         if self._cgroup is not None:
             for _ in range(_CGROUP_TRIES):
                 for pid in self._cgroup.members():
+                    self.has_survivors |= _session_of(pid) not in (None, self._process.pid)
                     _kill(pid)
                 if self._cgroup.remove():
                     return
                 await asyncio.sleep(0.01)
             log.warning("a cgroup stays behind: a process in it does not die", extra={"action": "cgroup_left"})
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _kill(pid: int) -> None:

@@ -64,6 +64,10 @@ class Scorer(Protocol):
         """One answer a user, in order. Raises InvalidQuery for what no user could be answered."""
         ...
 
+    def ids_in_words(self) -> Mapping[str, str]:
+        """What the ids are, for a person: {"users": "str: 'u1', 'u2', ...", "items": ...}."""
+        ...
+
     def cost(self, query: Query) -> int:
         """Multiply-adds the query needs: small ones are answered on the event loop, large ones in a thread."""
         ...

@@ -168,6 +168,11 @@ class IdTable:
             return self._ids[rows].tolist()  # type: ignore[no-any-return]
         return [self._text(int(row)) for row in rows]
 
+    def in_words(self) -> str:
+        """Kind and first ids, for a person."""
+        first = ", ".join(repr(id)[:40] for id in self.ids(np.arange(min(3, self.count))))
+        return f"{'int' if self.kind == 'range' else self.kind}: {first}{', ...' if self.count > 3 else ''}"
+
     def _text(self, row: int) -> Id:
         text = self._utf8[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes().decode("utf-8", "replace")
         return int(text) if self._is_int is not None and self._is_int[row] and text.lstrip("-").isdecimal() else text

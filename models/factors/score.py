@@ -41,6 +41,9 @@ class FactorScorer:
             self._seen_items = bundle.array("seen.indices", ndim=1, kinds="iu")
             check_csr(self._seen_starts, self._seen_items, len(self._items))
 
+    def ids_in_words(self) -> Mapping[str, str]:
+        return {"users": self._user_ids.in_words(), "items": self._item_ids.in_words()}
+
     def cost(self, query: Query) -> int:
         return len(query.users) * int(self._items.size)
 

@@ -163,7 +163,10 @@ class Store:
         records = [kept for path in self._kept.glob("*.json") if (kept := self.kept(path.stem)) is not None]
         named = {identity.name for kept in records for identity in (kept.artifact, kept.segment) if identity is not None}
         freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in named)
-        spare = sorted((kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None), key=lambda kept: kept.loaded_at)
+        spare = sorted(
+            (kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None),
+            key=lambda kept: kept.loaded_at,
+        )
         used = self.used_bytes()
         for kept in spare:
             if used <= self.max_bytes or kept.artifact is None:

@@ -13,7 +13,6 @@ import gc
 import os
 import secrets
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +28,8 @@ from loaders.cache import FileIdentity, Kept, Store, segment_key
 from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, SegmentInvalid
 from loaders.plan import load_plan, need_bytes
 from loaders.process import CappedChild
-from loaders.segment import Destination, Mapping as SegmentMapping, survivors
+from loaders.segment import Destination, survivors
+from loaders.segment import Mapping as SegmentMapping
 from loaders.sources import Revision, limits_of, open_source
 from loaders.sources.address import scheme_of
 from models import FAMILIES
@@ -119,7 +119,9 @@ class Loader:
 
     # -- fetch --------------------------------------------------------------------------------------------------------
 
-    async def fetch(self, model: ModelSettings, *, known: str | None, on_progress: Callable[[int, int | None], None]) -> StoredArtifact | None:
+    async def fetch(
+        self, model: ModelSettings, *, known: str | None, on_progress: Callable[[int, int | None], None]
+    ) -> StoredArtifact | None:
         """What is current, in the store; None when the source says that `known` still is. Raises LoadError."""
         source = open_source(model, self._settings.s3)
         there = self._kept_artifact(model) if known is None else None
@@ -142,7 +144,9 @@ class Loader:
         kept = self.store.kept(model.name)
         if kept is None or kept.artifact is None or not kept.artifact.holds(self.store.artifacts):
             return None
-        if kept.key != segment_key(model, _NUMPY_MAJOR) and kept.key != segment_key(replace(model, family="auto", id_column=""), _NUMPY_MAJOR):
+        if kept.key != segment_key(model, _NUMPY_MAJOR) and kept.key != segment_key(
+            replace(model, family="auto", id_column=""), _NUMPY_MAJOR
+        ):
             return None
         return StoredArtifact(self.store.artifacts / kept.artifact.name, kept.revision, kept.size, kept.sha256)
 
@@ -180,16 +184,30 @@ class Loader:
         # A local file is cheaply taken again; the copy of one that is not mapped would only cost its size.
         is_spare = not adopts and scheme_of(model.source) == "file"
         kept = Kept(
-            model=model.name, key=segment_key(model, _NUMPY_MAJOR), revision=artifact.revision, size=artifact.size,
-            sha256=artifact.sha256 or _text(verdict.get("sha256")), artifact=None if is_spare else await asyncio.to_thread(FileIdentity.of, artifact.path),
-            segment=None if target is None else await asyncio.to_thread(FileIdentity.of, target), adopts=adopts,
-            version=_version_name(now), family=family, loaded_at=now, segment_bytes=mapping.allocated_bytes,
+            model=model.name,
+            key=segment_key(model, _NUMPY_MAJOR),
+            revision=artifact.revision,
+            size=artifact.size,
+            sha256=artifact.sha256 or _text(verdict.get("sha256")),
+            artifact=None if is_spare else await asyncio.to_thread(FileIdentity.of, artifact.path),
+            segment=None if target is None else await asyncio.to_thread(FileIdentity.of, target),
+            adopts=adopts,
+            version=_version_name(now),
+            family=family,
+            loaded_at=now,
+            segment_bytes=mapping.allocated_bytes,
             load={
-                "seconds": round(time.monotonic() - began, 3), "peak_bytes": _number(verdict.get("peak_bytes")), "cap_bytes": _number(verdict.get("cap_bytes")),
-                "from_segment": False, "walls": walls, "format": _text(verdict.get("format")), "family_reason": _text(verdict.get("reason")),
-                "adopted_bytes": _number(verdict.get("adopted_bytes")), "streamed_bytes": _number(verdict.get("streamed_bytes")),
+                "seconds": round(time.monotonic() - began, 3),
+                "peak_bytes": _number(verdict.get("peak_bytes")),
+                "cap_bytes": _number(verdict.get("cap_bytes")),
+                "from_segment": False,
+                "walls": walls,
+                "format": _text(verdict.get("format")),
+                "family_reason": _text(verdict.get("reason")),
+                "adopted_bytes": _number(verdict.get("adopted_bytes")),
+                "streamed_bytes": _number(verdict.get("streamed_bytes")),
             },
-        )  # fmt: skip
+        )
         with _disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
         return Version(kept, scorer, kept.load, verdict)
@@ -203,32 +221,6 @@ class Loader:
     async def clear(self, model: str | None) -> int:
         """Delete fetched artifacts and segments (mapped ones live on without a name); bytes freed."""
         return await asyncio.to_thread(self.store.clear, model)
-
-
-async def check(settings: Settings, model: ModelSettings) -> dict[str, Any]:
-    """Load one artifact in the capped child and report on it; nothing of it is kept, and a server's store is not touched. Raises LoadError, OSError.
-
-    {"family","reason","format","details","ids","components","artifact_bytes","segment_bytes","adopted_bytes","peak_bytes","cap_bytes","seconds","walls"}
-    """
-    near = settings.store.path if settings.store.path.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="holdfast-check-", dir=near) as folder:
-        loader = Loader(replace(settings, store=replace(settings.store, path=Path(folder) / "store")))
-        await loader.open()
-        try:
-            artifact = await loader.fetch(model, known=None, on_progress=lambda done, total: None)
-            assert artifact is not None, "a source says that nothing is unchanged"
-            version = await loader.load(model, artifact, on_phase=lambda phase, reason: None)
-            verdict, load = version.verdict or {}, version.load
-            ids = version.scorer.ids_in_words()
-            details = dict(version.details)
-            await version.close()
-        finally:
-            await loader.aclose()
-    return {
-        "family": version.family, "reason": load["family_reason"], "format": load["format"], "details": details, "ids": ids,
-        "components": verdict.get("components"), "artifact_bytes": artifact.size, "segment_bytes": version.segment_bytes,
-        "adopted_bytes": load["adopted_bytes"], "peak_bytes": load["peak_bytes"], "cap_bytes": load["cap_bytes"], "seconds": load["seconds"], "walls": load["walls"],
-    }  # fmt: skip
 
 
 def _publish(destination: Destination, artifact_fd: int, target: Path | None) -> SegmentMapping:

@@ -19,7 +19,9 @@ PER_PLAIN_BYTE = 20
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00", b"\x04\x22\x4d\x18", b"\x78")
 
 
-def load_plan(model: ModelSettings, loading: LoadingSettings, artifact_fd: int, segment_fd: int, size: int, sha256: str | None) -> dict[str, Any]:
+def load_plan(
+    model: ModelSettings, loading: LoadingSettings, artifact_fd: int, segment_fd: int, size: int, sha256: str | None
+) -> dict[str, Any]:
     """The plan frame. With no configured memory the soft cap follows the non-array bytes that were read, up to the hard one."""
     is_compressed = os.pread(artifact_fd, 5, 0).startswith(_COMPRESSED)
     segment_limit = loading.segment_limit_bytes or max(64 * MIB, size * (64 if is_compressed else 4))

@@ -9,6 +9,7 @@ only an explicit "ok" frame is believed; the whole process group is killed whate
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -53,7 +54,8 @@ class CappedChild:
         out_r, out_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(out_w, True)
         try:
-            self._process = subprocess.Popen(
+            # Not asyncio's own: its watcher reaps in a thread, and the death signal is bound to the thread that spawns.
+            self._process = subprocess.Popen(  # noqa: ASYNC220  vfork: a millisecond, whatever the size of this process
                 [sys.executable, *self._command, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, env=environment,
                 pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
@@ -86,7 +88,7 @@ class CappedChild:
         return self._process.pid
 
     async def run(self, plan: dict[str, Any], deadline_s: float, on_frame: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Send the plan and give every frame to `on_frame`; the "ok" frame. Raises LoadError: the child's own, LoadTimeout, MemoryCapExceeded, ChildCrashed."""
+        """Send the plan, give every frame to `on_frame`; the "ok" frame. Raises the child's own LoadError, LoadTimeout, ChildCrashed."""
         last: dict[str, Any] = {}
         try:
             async with asyncio.timeout(deadline_s):
@@ -135,7 +137,9 @@ class CappedChild:
         cap = plan["data_hard_bytes"]
         peak = peak_bytes if isinstance(peak_bytes, int) else None
         reached = f", {peak} were in use" if peak else ""
-        return MemoryCapExceeded(f"loading needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model", cap_bytes=cap, peak_bytes=peak)
+        return MemoryCapExceeded(
+            f"loading needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model", cap_bytes=cap, peak_bytes=peak
+        )
 
     def _death(self, plan: dict[str, Any]) -> LoadError:
         code = self._process.poll()
@@ -167,10 +171,8 @@ class CappedChild:
         self.output = (self.output + data)[-_KEPT_OUTPUT:]
 
     def _kill_group(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # everybody in it is gone
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # everybody in it is gone
 
     async def __aexit__(self, *exc_info: object) -> None:
         if not self._exited.done():
@@ -208,10 +210,8 @@ def _session_of(pid: int) -> int | None:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it died by itself
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it died by itself
 
 
 def death_message(code: int | None) -> str:

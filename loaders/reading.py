@@ -132,7 +132,7 @@ def _import_decompressor(magic: bytes) -> None:
     if magic == b"\x04\x22\x4d\x18":
         import lz4.frame  # noqa: F401  not importable once the files are closed
     if magic == b"PK\x03\x04":
-        import loaders.formats.npz  # noqa: F401
+        import loaders.formats.npz
     import loaders.formats.feed
     import loaders.formats.pickle  # noqa: F401
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loaders.errors import DiskFull, SegmentInvalid
 from loaders.formats.safetensors import DTYPES, BadHeader, header_length, parse
@@ -170,7 +171,7 @@ def _open(fd: int, size: int, artifact_fd: int | None) -> Bundle:
     if not (isinstance(family, str) and all(isinstance(part, dict) for part in (meta, details, adopted)) and isinstance(transposed, list)):
         raise BadHeader("the note is malformed")
     memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for entry in entries:
         if not entry.name.startswith("__pad"):
             if entry.offset % entry.dtype.itemsize:
@@ -185,7 +186,7 @@ def _open(fd: int, size: int, artifact_fd: int | None) -> Bundle:
     return Bundle(family, arrays, meta, details)
 
 
-def _adopted(table: dict[str, Any], fd: int) -> dict[str, np.ndarray[Any, Any]]:
+def _adopted(table: dict[str, Any], fd: int) -> dict[str, NDArray[Any]]:
     size = os.fstat(fd).st_size
     memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
     arrays = {}

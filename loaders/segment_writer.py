@@ -14,6 +14,7 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loaders.errors import CorruptArtifact, DiskFull, TooLarge
 from loaders.formats.safetensors import NAMES, Entry, render
@@ -72,7 +73,7 @@ class SegmentWriter:
         """An extent that grows by write(); finish() gives its memory."""
         return _Extent(self)
 
-    def place(self, array: np.ndarray[Any, Any]) -> int:
+    def place(self, array: NDArray[Any]) -> int:
         """Offset of a C-contiguous array in the segment, copying it there unless it already lies there."""
         offset = self.offset_of(array)
         if offset is not None and offset % min(ALIGN, array.itemsize) == 0:
@@ -86,15 +87,21 @@ class SegmentWriter:
         self._at = start + array.nbytes
         return start
 
-    def offset_of(self, array: np.ndarray[Any, Any]) -> int | None:
+    def offset_of(self, array: NDArray[Any]) -> int | None:
         """Where a contiguous array already lies in the segment, or None."""
         address = array.ctypes.data - self._base
-        return address if array.nbytes and HEADER <= address and address + array.nbytes <= self._at else None
+        return address if array.nbytes and address >= HEADER and address + array.nbytes <= self._at else None
 
     def finish(self, bundle: Bundle, entries: list[Entry], note: Note) -> int:
         """Free what no array names, write the header, cut the file to size; the size in bytes. Raises BadHeader if it does not fit."""
         entries = self._fill_gaps(sorted(entries, key=lambda entry: entry.offset))
-        words = {"family": bundle.family, "meta": bundle.meta, "details": bundle.details, "adopted": note.adopted, "transposed": note.transposed}
+        words = {
+            "family": bundle.family,
+            "meta": bundle.meta,
+            "details": bundle.details,
+            "adopted": note.adopted,
+            "transposed": note.transposed,
+        }
         metadata = {"holdfast": json.dumps(words, separators=(",", ":"), allow_nan=False)}
         self._view[:HEADER] = render(entries, metadata, HEADER)
         os.ftruncate(self._fd, self._at)
@@ -224,6 +231,6 @@ class ArtifactMap:
             raise CorruptArtifact(f"an array of {nbytes} bytes is declared at byte {offset} of {self._size}: truncated or forged")
         return memoryview(self._map)[offset : offset + nbytes]
 
-    def offset_of(self, array: np.ndarray[Any, Any]) -> int | None:
+    def offset_of(self, array: NDArray[Any]) -> int | None:
         address = array.ctypes.data - self._base
-        return address if self._map is not None and array.nbytes and 0 <= address and address + array.nbytes <= self._size else None
+        return address if self._map is not None and array.nbytes and address >= 0 and address + array.nbytes <= self._size else None

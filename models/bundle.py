@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-Arrays = Mapping[str, "np.ndarray[Any, Any]"]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class BadBundle(ValueError):
@@ -33,7 +33,7 @@ class Bundle:
     meta: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def array(self, name: str, *, ndim: int, kinds: str, rows: int | None = None) -> np.ndarray[Any, Any]:
+    def array(self, name: str, *, ndim: int, kinds: str, rows: int | None = None) -> NDArray[Any]:
         """The named array, checked. Raises BadBundle if it is absent or not of this rank, dtype kind and row count."""
         array = self.arrays.get(name)
         if array is None:

@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .base import Id
 from .bundle import BadBundle, Bundle
@@ -39,8 +40,8 @@ def plain_id(value: Any) -> Id:
     raise UnsupportedId(f"{type(value).__name__} is not a kind of id: int or str")
 
 
-def pack_ids(name: str, ids: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Arrays named `<name>.*` and the table's metadata. `ids[row]` is the id of a row. Raises UnsupportedId, or ValueError for a repeated id."""
+def pack_ids(name: str, ids: Sequence[Any] | NDArray[Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays named `<name>.*` and the table's metadata; `ids[row]` is a row's id. Raises UnsupportedId, ValueError for a repeated id."""
     if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu" and (ids.size == 0 or int(ids.max()) < 1 << 63):
         values = ids.astype(np.int64, copy=False).reshape(-1)
         return _pack_ints(name, values)
@@ -51,7 +52,7 @@ def pack_ids(name: str, ids: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[dict
     return _pack_text(name, plain, np.array(are_ints, np.uint8))
 
 
-def _pack_ints(name: str, values: np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+def _pack_ints(name: str, values: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     count = len(values)
     if count and int(values[-1]) - int(values[0]) == count - 1 and bool(np.all(np.diff(values) == 1)):
         return {}, {"kind": "range", "start": int(values[0]), "count": count}
@@ -63,7 +64,7 @@ def _pack_ints(name: str, values: np.ndarray[Any, Any]) -> tuple[dict[str, np.nd
     return {f"{name}.ids": values, f"{name}.sorted": ranked, f"{name}.order": order.astype(np.int64)}, {"kind": "int", "count": count}
 
 
-def _pack_text(name: str, ids: list[Id], are_ints: np.ndarray[Any, Any]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+def _pack_text(name: str, ids: list[Id], are_ints: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     encoded = [_encode(value) for value in ids]
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=offsets[1:])
@@ -74,7 +75,7 @@ def _pack_text(name: str, ids: list[Id], are_ints: np.ndarray[Any, Any]) -> tupl
         raise ValueError("an id stands for two rows")
     if longest_run(ranked) > MAX_COLLISIONS:
         raise ValueError("ids are made to collide")
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         f"{name}.offsets": offsets,
         f"{name}.utf8": np.frombuffer(b"".join(encoded), np.uint8),
         f"{name}.hashes": ranked,
@@ -89,7 +90,7 @@ def _encode(value: Id) -> bytes:
     return str(value).encode("utf-8", "surrogatepass")
 
 
-def longest_run(ranked: np.ndarray[Any, Any]) -> int:
+def longest_run(ranked: NDArray[Any]) -> int:
     """Length of the longest run of equal values in a sorted array."""
     if not len(ranked):
         return 0
@@ -107,9 +108,10 @@ class IdTable:
         self.kind = meta.get("kind")
         self.count = rows
         if self.kind == "range":
-            self._start = meta.get("start")
-            if not isinstance(self._start, int):
+            start = meta.get("start")
+            if not isinstance(start, int):
                 raise BadBundle(f"id table {name!r} has no start")
+            self._start = start
             return
         self._order = bundle.array(f"{name}.order", ndim=1, kinds="i", rows=rows)
         if rows and (int(self._order.min()) < 0 or int(self._order.max()) >= rows):
@@ -151,7 +153,8 @@ class IdTable:
         while at < self.count and int(self._ranked[at]) == hashed:
             row = int(self._order[at])
             begin, end = int(self._offsets[row]), int(self._offsets[row + 1])
-            if end - begin == len(text) and self._utf8[begin:end].tobytes() == text and bool(self._is_int is not None and self._is_int[row]) == isinstance(id, int):
+            is_same_kind = bool(self._is_int is not None and self._is_int[row]) == isinstance(id, int)
+            if is_same_kind and end - begin == len(text) and self._utf8[begin:end].tobytes() == text:
                 return row
             at += 1
         return None
@@ -160,7 +163,7 @@ class IdTable:
         """The rows of the known ones among `ids`, in order."""
         return [row for row in map(self.row, ids) if row is not None]
 
-    def ids(self, rows: np.ndarray[Any, Any]) -> list[Id]:
+    def ids(self, rows: NDArray[Any]) -> list[Id]:
         """The ids of rows (int array), in order."""
         if self.kind == "range":
             return (rows + self._start).tolist()  # type: ignore[no-any-return]

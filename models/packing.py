@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import FAMILIES
 from .bundle import Bundle
@@ -32,6 +33,9 @@ class Options(NamedTuple):
     id_column: str = ""
 
 
+NO_OPTIONS = Options()
+
+
 class Fit(NamedTuple):
     """A family that takes an artifact, and why."""
 
@@ -39,7 +43,7 @@ class Fit(NamedTuple):
     reason: str
 
 
-def pack(root: Any, family: str = "auto", options: Options = Options()) -> tuple[Bundle, str]:
+def pack(root: Any, family: str = "auto", options: Options = NO_OPTIONS) -> tuple[Bundle, str]:
     """The bundle of an artifact, and why this family. Raises PackError."""
     if isinstance(root, dict) and _is_false(root.get("is_trained")):
         raise PackError("not_trained", "the artifact says is_trained = False")
@@ -77,7 +81,7 @@ def _text_time(value: Any) -> Any:
     return None
 
 
-def numeric(value: Any, what: str, *, ndim: int) -> np.ndarray[Any, Any]:
+def numeric(value: Any, what: str, *, ndim: int) -> NDArray[Any]:
     """A real array of rank `ndim`, in the machine's byte order. Raises PackError(corrupt_artifact)."""
     array = value.values if isinstance(value, Array) else None
     if array is None or array.ndim != ndim or array.dtype.kind not in "biuf":
@@ -86,7 +90,7 @@ def numeric(value: Any, what: str, *, ndim: int) -> np.ndarray[Any, Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def floats(value: Any, what: str) -> np.ndarray[Any, Any]:
+def floats(value: Any, what: str) -> NDArray[Any]:
     """A matrix of float32 or float64; other numbers become float32. Raises PackError(corrupt_artifact)."""
     array = numeric(value, what, ndim=2)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)

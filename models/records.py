@@ -14,6 +14,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 _MAX_ITEMSIZE = 1 << 31
 _HAS_OBJECTS = 0x01
@@ -31,6 +32,11 @@ class Record:
     name: ClassVar[str] = ""
 
     __slots__ = ("args", "kwargs", "pairs", "state", "values")
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    pairs: list[tuple[Any, Any]]
+    state: Any
+    values: list[Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Record:
         self = object.__new__(cls)
@@ -145,7 +151,7 @@ class DType:
         if dtype.kind in "Mm" and len(state) >= 9:
             dtype = _datetime(dtype.kind, state[8])
         order = self._checked_state(dtype)
-        return dtype.newbyteorder(order) if order in "<>" else dtype
+        return dtype.newbyteorder("<") if order == "<" else dtype.newbyteorder(">") if order == ">" else dtype
 
     def _checked_state(self, dtype: np.dtype[Any]) -> str:
         """The byte order of a state that says of a plain dtype what numpy says. Raises Malformed."""
@@ -159,12 +165,24 @@ class DType:
         return str(state[1])
 
     def _structured(self, names: Any, fields: Any, itemsize: Any, depth: int) -> np.dtype[Any]:
-        if not (isinstance(names, tuple) and isinstance(fields, dict) and is_index(itemsize) and itemsize <= _MAX_ITEMSIZE and len(names) <= 4096):
+        if not (
+            isinstance(names, tuple)
+            and isinstance(fields, dict)
+            and is_index(itemsize)
+            and itemsize <= _MAX_ITEMSIZE
+            and len(names) <= 4096
+        ):
             raise Malformed("structured dtype is malformed")
         formats, offsets = [], []
         for name in names:
             field = fields.get(name)
-            if not (isinstance(name, str) and isinstance(field, tuple) and len(field) >= 2 and isinstance(field[0], DType) and is_index(field[1])):
+            if not (
+                isinstance(name, str)
+                and isinstance(field, tuple)
+                and len(field) >= 2
+                and isinstance(field[0], DType)
+                and is_index(field[1])
+            ):
                 raise Malformed("structured dtype has a malformed field")
             if field[0].is_object:
                 raise Malformed("objects inside a structured dtype")
@@ -211,7 +229,7 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
     return shape
 
 
-def view_as(raw: Any, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> np.ndarray[Any, Any]:
+def view_as(raw: Any, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> NDArray[Any]:
     """The array over `raw` (any buffer), without a copy. Raises Malformed where the sizes differ."""
     size = memoryview(raw).nbytes
     if dtype.itemsize * prod(shape) != size:
@@ -227,7 +245,7 @@ class Array:
 
     __slots__ = ("fortran", "objects", "shape", "values")
 
-    def __init__(self, values: np.ndarray[Any, Any] | None = None) -> None:
+    def __init__(self, values: NDArray[Any] | None = None) -> None:
         self.values = values
         self.objects: list[Any] | None = None
         self.shape: tuple[int, ...] = values.shape if values is not None else ()

@@ -49,11 +49,15 @@ def sniff(head: bytes, size: int) -> str:
         return "pickle"
     if len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
         return "safetensors"
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00", b"\x04\x22\x4d\x18")) or (head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0):
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00", b"\x04\x22\x4d\x18")) or (
+        head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0
+    ):
         return "compressed"
     if head[8:9] == b"{" and head[7:8] != b"\0":
         raise CorruptArtifact("a safetensors header longer than its file")
-    raise UnknownFormat(f"no reader knows a file that begins with {head[:8].hex(' ')}; pickle (protocol 2-5), joblib, npz and safetensors are read")
+    raise UnknownFormat(
+        f"no reader knows a file that begins with {head[:8].hex(' ')}; pickle (protocol 2-5), joblib, npz and safetensors are read"
+    )
 
 
 def read_artifact(
@@ -93,7 +97,12 @@ def read_artifact(
 
 
 def _read_pickle(
-    stream: Any, suffix: str, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_plain: Callable[[int], None], on_stream: Callable[[Stream], None]
+    stream: Any,
+    suffix: str,
+    sink: Sink,
+    on_adopt: Callable[[int, int], memoryview],
+    on_plain: Callable[[int], None],
+    on_stream: Callable[[Stream], None],
 ) -> Tree:
     from .feed import Feed
     from .pickle import read_pickle
@@ -106,7 +115,9 @@ def _read_pickle(
     return Tree(root, ("joblib" if feed.joblib_arrays else "pickle") + suffix, feed.plain_bytes)
 
 
-def _read_safetensors(fd: int, size: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_stream: Callable[[Stream], None]) -> dict[str, Any]:
+def _read_safetensors(
+    fd: int, size: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_stream: Callable[[Stream], None]
+) -> dict[str, Any]:
     from models.records import Array, view_as
 
     from .safetensors import BadHeader, header_length, parse

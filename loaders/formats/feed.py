@@ -23,7 +23,9 @@ from .streams import SLICE, Stream
 
 BIG = 64 << 10
 _BUFFER = 256 << 10
-_STEPS = [0 if form is None or form.lines or form.prefix or op in (FRAME, LONG_BINPUT, PROTO) else 1 + form.fixed for op, form in enumerate(FORMS)]
+_STEPS = [
+    0 if form is None or form.lines or form.prefix or op in (FRAME, LONG_BINPUT, PROTO) else 1 + form.fixed for op, form in enumerate(FORMS)
+]
 """Bytes of an opcode with its argument where that is fixed, else 0: what `_whole_opcodes` steps over without a look."""
 _LAST = frozenset((BUILD, STOP))
 
@@ -242,7 +244,9 @@ class Feed:
     def _need(self, n: int) -> None:
         rest = self.remaining()
         if rest is not None and n > rest:
-            raise CorruptArtifact(f"{n} bytes are declared at byte {self.position()}, where the file holds {rest} more: truncated or forged")
+            raise CorruptArtifact(
+                f"{n} bytes are declared at byte {self.position()}, where the file holds {rest} more: truncated or forged"
+            )
 
     def _fill(self) -> bool:
         rest = self._buffer[self._at :]

@@ -57,7 +57,9 @@ class _Member:
         raise CorruptArtifact("a zip member has no positions")
 
 
-def read_npz(fd: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_plain: Callable[[int], None], on_stream: Callable[[Stream], None]) -> dict[str, Any]:
+def read_npz(
+    fd: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_plain: Callable[[int], None], on_stream: Callable[[Stream], None]
+) -> dict[str, Any]:
     """Name -> Array of every member. Raises CorruptArtifact."""
     try:
         with os.fdopen(os.dup(fd), "rb", buffering=1 << 16) as file, zipfile.ZipFile(file) as archive:
@@ -76,7 +78,14 @@ def read_npz(fd: int, sink: Sink, on_adopt: Callable[[int, int], memoryview], on
         raise CorruptArtifact(f"not a well-formed npz: {error}") from error
 
 
-def _read(fd: int, member: zipfile.ZipInfo, stream: _Member, sink: Sink, on_adopt: Callable[[int, int], memoryview], on_plain: Callable[[int], None]) -> Array:
+def _read(
+    fd: int,
+    member: zipfile.ZipInfo,
+    stream: _Member,
+    sink: Sink,
+    on_adopt: Callable[[int, int], memoryview],
+    on_plain: Callable[[int], None],
+) -> Array:
     with stream._file as file:
         spec, shape, fortran = _npy_header(file)
         stream.position = header = file.tell()
@@ -89,7 +98,9 @@ def _read(fd: int, member: zipfile.ZipInfo, stream: _Member, sink: Sink, on_adop
         dtype = spec.resolve()
         nbytes = dtype.itemsize * prod(shape)
         if nbytes != member.file_size - header:
-            raise CorruptArtifact(f"npz member {member.filename[:80]!r} of shape {shape} does not fill its {member.file_size - header} bytes")
+            raise CorruptArtifact(
+                f"npz member {member.filename[:80]!r} of shape {shape} does not fill its {member.file_size - header} bytes"
+            )
         if not nbytes:
             return Array(view_as(b"", dtype, shape, fortran))
         start = _data_offset(fd, member) + header

@@ -18,7 +18,15 @@ class Form(NamedTuple):
     prefix: int
 
 
-_LINES = {"decimalnl_short": 1, "decimalnl_long": 1, "floatnl": 1, "stringnl": 1, "stringnl_noescape": 1, "stringnl_noescape_pair": 2, "unicodestringnl": 1}
+_LINES = {
+    "decimalnl_short": 1,
+    "decimalnl_long": 1,
+    "floatnl": 1,
+    "stringnl": 1,
+    "stringnl_noescape": 1,
+    "stringnl_noescape_pair": 2,
+    "unicodestringnl": 1,
+}
 _PREFIX = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,

@@ -117,7 +117,11 @@ REAL: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): DType,
     ("_codecs", "encode"): _encode,
     **{(module, name): _bytes for module in _BUILTINS for name in ("bytes", "bytearray")},
-    **{(module, name): {"set": set, "frozenset": frozenset, "list": list}[name] for module in _BUILTINS for name in ("set", "frozenset", "list")},
+    **{
+        (module, name): {"set": set, "frozenset": frozenset, "list": list}[name]
+        for module in _BUILTINS
+        for name in ("set", "frozenset", "list")
+    },
     **{(module, "dict"): _dict for module in _BUILTINS},
     **{(module, "complex"): complex for module in _BUILTINS},
     ("collections", "OrderedDict"): _dict,

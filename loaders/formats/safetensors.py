@@ -96,7 +96,7 @@ def _is_size(value: Any) -> bool:
 
 
 def render(entries: list[Entry], metadata: dict[str, str], length: int) -> bytes:
-    """The first `length` bytes of a file with these entries (offsets absolute, >= length), padded with spaces. Raises BadHeader if they do not fit."""
+    """The first `length` bytes of a file with these entries (offsets absolute, >= length). Raises BadHeader if they do not fit."""
     table: dict[str, Any] = {"__metadata__": metadata}
     for entry in entries:
         table[entry.name] = {

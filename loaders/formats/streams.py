@@ -21,11 +21,15 @@ SLICE = 1 << 20
 class Stream(Protocol):
     """A forward reader. `remaining` is None where only the end will tell (compressed)."""
 
-    position: int
-    """Bytes handed out so far, counted in the uncompressed stream."""
+    @property
+    def position(self) -> int:
+        """Bytes handed out so far, counted in the uncompressed stream."""
+        ...
 
-    fd: int | None
-    """The descriptor whose offsets equal positions (raw files), else None."""
+    @property
+    def fd(self) -> int | None:
+        """The descriptor whose offsets equal positions (raw files), else None."""
+        ...
 
     def readinto(self, view: memoryview) -> int: ...
     def remaining(self) -> int | None: ...

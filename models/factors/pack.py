@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.ids import UnsupportedId, pack_ids
@@ -38,7 +39,9 @@ def matches(root: Any) -> str | None:
 
 
 def _is_implicit(value: Any) -> bool:
-    return is_record(value, *IMPLICIT) or (isinstance(value, Record) and value.module.startswith("implicit.") and set(_FACTOR_KEYS) <= set(value.attributes))
+    return is_record(value, *IMPLICIT) or (
+        isinstance(value, Record) and value.module.startswith("implicit.") and set(_FACTOR_KEYS) <= set(value.attributes)
+    )
 
 
 def pack(root: Any, options: Options) -> Bundle:
@@ -70,25 +73,31 @@ def _pack_factor_dict(root: dict[Any, Any]) -> Bundle:
     user_ids = _ids(user_encoder, root.get("user_decoder"), len(users), "user_encoder")
     item_ids = _ids(item_encoder, root.get("item_decoder"), len(items), "item_encoder")
     model = root.get("nmf_model") or root.get("model")
-    return _bundle(users, items, user_ids, item_ids, root.get("user_item_matrix"), model.class_name if isinstance(model, Record) else "factors")
+    return _bundle(
+        users, items, user_ids, item_ids, root.get("user_item_matrix"), model.class_name if isinstance(model, Record) else "factors"
+    )
 
 
 def _require(root: dict[Any, Any], keys: tuple[str, ...]) -> None:
     missing = [key for key in keys if key not in root]
     if missing:
-        raise PackError("missing_keys", f"the artifact lacks {', '.join(missing)}", missing=missing, found=sorted(str(key) for key in root)[:100])
+        raise PackError(
+            "missing_keys", f"the artifact lacks {', '.join(missing)}", missing=missing, found=sorted(str(key) for key in root)[:100]
+        )
 
 
 def _first(root: dict[Any, Any], *keys: str) -> Any:
     return next((root[key] for key in keys if root.get(key) is not None), None)
 
 
-def _implicit_factors(model: Record) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _implicit_factors(model: Record) -> tuple[NDArray[Any], NDArray[Any]]:
     state = model.attributes
     if state.get("user_factors") is None or state.get("item_factors") is None:
         missing = [key for key in _FACTOR_KEYS if key not in state]
         if missing:
-            raise PackError("missing_keys", f"{model.class_name} lacks {', '.join(missing)}", missing=missing, found=sorted(map(str, state))[:100])
+            raise PackError(
+                "missing_keys", f"{model.class_name} lacks {', '.join(missing)}", missing=missing, found=sorted(map(str, state))[:100]
+            )
         raise PackError("not_trained", f"{model.class_name} has no factors yet: it was saved before fit")
     users, items = floats(state["user_factors"], "user_factors"), floats(state["item_factors"], "item_factors")
     if users.shape[1] != items.shape[1]:
@@ -105,7 +114,7 @@ def _count(encoder: Any) -> int | None:
     return len(encoder) if isinstance(encoder, (dict, list, tuple)) else None
 
 
-def _ids(encoder: Any, decoder: Any, rows: int, what: str) -> list[Any] | np.ndarray[Any, Any] | None:
+def _ids(encoder: Any, decoder: Any, rows: int, what: str) -> list[Any] | NDArray[Any] | None:
     """The id of each row, from a dict id -> row (or row -> id), a list or array in row order, or a LabelEncoder; None for no ids at all."""
     if encoder is None and decoder is None:
         return None
@@ -114,7 +123,7 @@ def _ids(encoder: Any, decoder: Any, rows: int, what: str) -> list[Any] | np.nda
     if isinstance(encoder, Array):
         encoder = encoder.values if encoder.values is not None and encoder.values.dtype.kind in "iu" else encoder.to_list()
     if isinstance(encoder, (list, tuple, np.ndarray)):
-        table: list[Any] | np.ndarray[Any, Any] = list(encoder) if isinstance(encoder, tuple) else encoder
+        table: list[Any] | NDArray[Any] = list(encoder) if isinstance(encoder, tuple) else encoder
         if len(table) != rows:
             raise PackError("corrupt_artifact", f"{what} names {len(table)} ids for {rows} rows")
         return table
@@ -163,8 +172,8 @@ def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, m
     return Bundle("factors", arrays, meta, details)
 
 
-def _seen(matrix: Any, users: int, items: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Row bounds and columns of the filled cells of a users x items matrix (or its transpose): scipy CSR or CSC, or dense; None for anything else."""
+def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Row bounds and columns of the filled cells of a users x items matrix (or its transpose), scipy CSR, CSC or dense; else None."""
     if isinstance(matrix, Array) and matrix.values is not None and matrix.values.ndim == 2 and matrix.values.dtype.kind in "biuf":
         return _dense_seen(_oriented(matrix.values, users, items))
     if not isinstance(matrix, Record) or matrix.name not in _COMPRESSED:
@@ -192,14 +201,14 @@ def _seen(matrix: Any, users: int, items: int) -> tuple[np.ndarray[Any, Any], np
 _COMPRESSED = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
 
 
-def _swap(indptr: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], minor: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _swap(indptr: NDArray[Any], indices: NDArray[Any], minor: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The same cells, compressed along the other axis."""
     majors = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     counts = np.bincount(indices, minlength=minor)
     return np.concatenate(([0], np.cumsum(counts))).astype(np.int64), majors[np.argsort(indices, kind="stable")]
 
 
-def _oriented(matrix: np.ndarray[Any, Any], users: int, items: int) -> np.ndarray[Any, Any]:
+def _oriented(matrix: NDArray[Any], users: int, items: int) -> NDArray[Any]:
     if matrix.shape == (users, items):
         return matrix
     if matrix.shape == (items, users):
@@ -207,7 +216,7 @@ def _oriented(matrix: np.ndarray[Any, Any], users: int, items: int) -> np.ndarra
     raise PackError("corrupt_artifact", f"user_item_matrix is {matrix.shape} where {users} users and {items} items belong")
 
 
-def _dense_seen(matrix: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _dense_seen(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     step = max(1, (8 << 20) // max(1, matrix.shape[1]))
     counts, columns = [np.zeros(1, np.int64)], []
     for begin in range(0, len(matrix), step):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import BadBundle, Bundle
@@ -56,7 +57,8 @@ class FactorScorer:
         rows = [self._user_ids.row(user) for user in query.users]
         known = [(at, row) for at, row in enumerate(rows) if row is not None]
         answers: list[Ranking | UnknownEntity] = [
-            UnknownEntity(f"users[{at}]" if is_batch else "user_id", f"user {user!r} is not in the model") for at, user in enumerate(query.users)
+            UnknownEntity(f"users[{at}]" if is_batch else "user_id", f"user {user!r} is not in the model")
+            for at, user in enumerate(query.users)
         ]
         excluded = np.array(self._item_ids.rows(query.exclude), np.int64)
         step = max(1, _CHUNK_SCORES // max(1, len(self._items)))
@@ -67,12 +69,14 @@ class FactorScorer:
                 answers[at] = self._rank(query, at, row, line, excluded)
         return answers
 
-    def _scores(self, rows: list[int]) -> np.ndarray[Any, Any]:
+    def _scores(self, rows: list[int]) -> NDArray[Any]:
         if len(rows) == 1:
-            return (self._items @ self._users[rows[0]])[np.newaxis, :]
-        return self._users[rows] @ self._items.T
+            one: NDArray[Any] = self._items @ self._users[rows[0]]
+            return one[np.newaxis, :]
+        many: NDArray[Any] = self._users[rows] @ self._items.T
+        return many
 
-    def _rank(self, query: Query, at: int, row: int, scores: np.ndarray[Any, Any], excluded: np.ndarray[Any, Any]) -> Ranking:
+    def _rank(self, query: Query, at: int, row: int, scores: NDArray[Any], excluded: NDArray[Any]) -> Ranking:
         if query.exclude_seen is not False and self._seen_starts is not None and self._seen_items is not None:
             seen = self._seen_items[int(self._seen_starts[row]) : int(self._seen_starts[row + 1])]
             scores[seen] = -np.inf
@@ -85,14 +89,14 @@ class FactorScorer:
         return Ranking(query.users[at], self._item_ids.ids(best[order]), exact[order].tolist())
 
 
-def top(scores: np.ndarray[Any, Any], k: int) -> np.ndarray[Any, Any]:
+def top(scores: NDArray[Any], k: int) -> NDArray[Any]:
     """Indices of the k largest of a 1-d array, in no order; all of them where it has no more than k."""
     if k >= len(scores):
         return np.arange(len(scores))
     return np.argpartition(scores, len(scores) - k)[len(scores) - k :]
 
 
-def check_csr(indptr: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], columns: int) -> None:
+def check_csr(indptr: NDArray[Any], indices: NDArray[Any], columns: int) -> None:
     """Raises BadBundle unless indptr rises from 0 to len(indices) and every index is a column."""
     if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or (len(indptr) > 1 and int(np.diff(indptr).min()) < 0):
         raise BadBundle("seen items have row bounds out of order")
@@ -108,7 +112,7 @@ def open_scorer(bundle: Bundle) -> FactorScorer:
 
 
 def warm(scorer: FactorScorer) -> dict[str, Any]:
-    """Score a sample (64 users x 4,096 items, evenly spread): {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if no score is finite."""
+    """Score 64 users x 4,096 items, evenly spread: {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if none is finite."""
     users, items = scorer._users, scorer._items
     some_users, some_items = users[_spread(len(users), 64)], items[_spread(len(items), 4096)]
     scores = (some_users @ some_items.T).ravel()
@@ -122,6 +126,6 @@ def warm(scorer: FactorScorer) -> dict[str, Any]:
     return {"score_range": {name: float(ranked[round(share * (len(ranked) - 1))]) for name, share in at.items()}}
 
 
-def _spread(rows: int, most: int) -> np.ndarray[Any, Any]:
+def _spread(rows: int, most: int) -> NDArray[Any]:
     """At most `most` row numbers, evenly spread over all."""
     return np.arange(0, rows, max(1, -(-rows // most)))

@@ -30,8 +30,8 @@ def add_parser(words: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Report; 0 if the artifact loads, 1 if it does not."""
+    from loaders.checking import check
     from loaders.errors import LoadError
-    from loaders.loader import check
 
     settings = settings_of(arguments)
     model = _model_of(arguments.artifact, settings)

@@ -60,7 +60,7 @@ class Loader(Protocol):
         ...
 
     async def load(self, model: ModelSettings, artifact: Artifact, *, on_phase: OnPhase) -> Loaded:
-        """Run the capped child over the artifact, seal, check and map its segment. It begins in VERIFYING; reports LOADING and WARMING as they begin."""
+        """Run the capped child over the artifact; seal, check and map its segment. Reports LOADING and WARMING as they begin."""
         ...
 
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:

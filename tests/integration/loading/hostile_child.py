@@ -12,6 +12,9 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
+
+Plan = dict[str, Any]
 
 
 def main() -> None:
@@ -29,21 +32,21 @@ def claim_ok(wire: socket.socket, **more: object) -> None:
     send(wire, kind="ok", family="factors", **more)
 
 
-def write_segment(plan: dict, data: bytes) -> None:
+def write_segment(plan: Plan, data: bytes) -> None:
     os.ftruncate(plan["segment_fd"], 0)
     os.pwrite(plan["segment_fd"], data, 0)
 
 
-def tensors(note: object, table: dict, payload: bytes) -> bytes:
+def tensors(note: object, table: dict[str, Any], payload: bytes) -> bytes:
     header = json.dumps({"__metadata__": {"holdfast": json.dumps(note)}, **table}).encode()
     header += b" " * (-len(header) % 64 - 8 % 64)
     header += b" " * (-(8 + len(header)) % 64)
     return len(header).to_bytes(8, "little") + header + payload
 
 
-NOTE = {"family": "factors", "meta": {}, "details": {}, "adopted": {}, "transposed": []}
-RANGE = {"kind": "range", "start": 0, "count": 4}
-FACTORS = {"dtype": "F32", "shape": [4, 4]}
+NOTE: dict[str, Any] = {"family": "factors", "meta": {}, "details": {}, "adopted": {}, "transposed": []}
+RANGE: dict[str, Any] = {"kind": "range", "start": 0, "count": 4}
+FACTORS: dict[str, Any] = {"dtype": "F32", "shape": [4, 4]}
 
 
 def two_matrices(note: object, **changes: object) -> bytes:
@@ -51,54 +54,54 @@ def two_matrices(note: object, **changes: object) -> bytes:
     return tensors(note, {**table, **changes}, bytes(128))
 
 
-def empty_segment(wire, plan):
+def empty_segment(wire: socket.socket, plan: Plan) -> None:
     claim_ok(wire)
 
 
-def garbage_segment(wire, plan):
+def garbage_segment(wire: socket.socket, plan: Plan) -> None:
     write_segment(plan, os.urandom(4096))
     claim_ok(wire)
 
 
-def huge_header(wire, plan):
+def huge_header(wire: socket.socket, plan: Plan) -> None:
     write_segment(plan, (1 << 62).to_bytes(8, "little") + b"{}")
     claim_ok(wire)
 
 
-def deep_header(wire, plan):
+def deep_header(wire: socket.socket, plan: Plan) -> None:
     write_segment(plan, (200_000).to_bytes(8, "little") + b"[" * 200_000)
     claim_ok(wire)
 
 
-def overlapping(wire, plan):
+def overlapping(wire: socket.socket, plan: Plan) -> None:
     write_segment(plan, two_matrices(NOTE, item_factors={**FACTORS, "data_offsets": [32, 96]}))
     claim_ok(wire)
 
 
-def no_ids(wire, plan):
+def no_ids(wire: socket.socket, plan: Plan) -> None:
     write_segment(plan, two_matrices(NOTE))
     claim_ok(wire)
 
 
-def ids_out_of_range(wire, plan):
+def ids_out_of_range(wire: socket.socket, plan: Plan) -> None:
     note = {**NOTE, "meta": {"user_ids": {**RANGE, "count": 4000}, "item_ids": RANGE}}
     write_segment(plan, two_matrices(note))
     claim_ok(wire)
 
 
-def adopted_outside(wire, plan):
+def adopted_outside(wire: socket.socket, plan: Plan) -> None:
     adopted = {"user_factors": {"offset": 1 << 40, "dtype": "F32", "shape": [4, 4]}}
     write_segment(plan, tensors({**NOTE, "adopted": adopted}, {}, b""))
     claim_ok(wire)
 
 
-def adopted_shape_overflow(wire, plan):
+def adopted_shape_overflow(wire: socket.socket, plan: Plan) -> None:
     adopted = {"user_factors": {"offset": 0, "dtype": "F32", "shape": [1 << 61, 1 << 61]}}
     write_segment(plan, tensors({**NOTE, "adopted": adopted}, {}, b""))
     claim_ok(wire)
 
 
-def seen_out_of_range(wire, plan):
+def seen_out_of_range(wire: socket.socket, plan: Plan) -> None:
     note = {**NOTE, "meta": {"user_ids": RANGE, "item_ids": RANGE}}
     table = {
         "seen.indices": {"dtype": "I64", "shape": [3], "data_offsets": [128, 152]},
@@ -111,57 +114,57 @@ def seen_out_of_range(wire, plan):
     claim_ok(wire)
 
 
-def other_family(wire, plan):
+def other_family(wire: socket.socket, plan: Plan) -> None:
     note = {**NOTE, "family": "os"}
     write_segment(plan, two_matrices(note))
     send(wire, kind="ok", family="os")
 
 
-def no_verdict(wire, plan):
+def no_verdict(wire: socket.socket, plan: Plan) -> None:
     os._exit(0)
 
 
-def killed(wire, plan):
+def killed(wire: socket.socket, plan: Plan) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def crashed(wire, plan):
+def crashed(wire: socket.socket, plan: Plan) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def wire_garbage(wire, plan):
+def wire_garbage(wire: socket.socket, plan: Plan) -> None:
     wire.sendall(os.urandom(64))
 
 
-def wire_endless_frame(wire, plan):
+def wire_endless_frame(wire: socket.socket, plan: Plan) -> None:
     wire.sendall((0xFFFFFFFF).to_bytes(4, "big") + bytes(1 << 16))
 
 
-def wire_not_an_object(wire, plan):
+def wire_not_an_object(wire: socket.socket, plan: Plan) -> None:
     wire.sendall((2).to_bytes(4, "big") + b"[]")
 
 
-def wire_cut_short(wire, plan):
+def wire_cut_short(wire: socket.socket, plan: Plan) -> None:
     wire.sendall((100).to_bytes(4, "big") + b"{")
 
 
-def wire_unknown_error(wire, plan):
+def wire_unknown_error(wire: socket.socket, plan: Plan) -> None:
     send(wire, kind="error", type="no_such_type", message="x", detail={})
 
 
-def output_flood(wire, plan):
+def output_flood(wire: socket.socket, plan: Plan) -> None:
     for _ in range(2000):
         os.write(1, b"x" * 65536)
     os._exit(3)
 
 
-def hang(wire, plan):
+def hang(wire: socket.socket, plan: Plan) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)
 
 
-def phase_flood(wire, plan):
+def phase_flood(wire: socket.socket, plan: Plan) -> None:
     for _ in range(20_000):
         send(wire, kind="phase", phase="loading")
         send(wire, kind="phase", phase=["loading"])
@@ -169,7 +172,7 @@ def phase_flood(wire, plan):
     os._exit(0)
 
 
-def _survivor(plan, wire):
+def _survivor(plan: Plan, wire: socket.socket) -> None:
     """A grandchild in a session of its own that keeps the segment mapped writable."""
     write_segment(plan, two_matrices({**NOTE, "meta": {"user_ids": RANGE, "item_ids": RANGE}}))
     ready_r, ready_w = os.pipe()
@@ -185,12 +188,12 @@ def _survivor(plan, wire):
     os.read(ready_r, 1)
 
 
-def grandchild_maps_segment(wire, plan):
+def grandchild_maps_segment(wire: socket.socket, plan: Plan) -> None:
     _survivor(plan, wire)
     claim_ok(wire)
 
 
-def grandchild_after_crash(wire, plan):
+def grandchild_after_crash(wire: socket.socket, plan: Plan) -> None:
     if os.fork() == 0:
         while True:
             time.sleep(60)

@@ -63,7 +63,11 @@ async def test_nmf_dict(matrix: str, ids: str, encoder: str, transposed: bool, t
         user_ids, item_ids = sorted(user_ids), sorted(item_ids)
     async with open_loader(tmp_path) as loader:
         version = await bring(loader, write(artifact, tmp_path / "model", "pickle4"))
-        check(version.scorer.recommend(Query([user_ids[row] for row in ROWS], k=8)), expected_nmf(ROWS, 8, exclude_seen=matrix != "none"), item_ids)
+        check(
+            version.scorer.recommend(Query([user_ids[row] for row in ROWS], k=8)),
+            expected_nmf(ROWS, 8, exclude_seen=matrix != "none"),
+            item_ids,
+        )
         await version.close()
 
 

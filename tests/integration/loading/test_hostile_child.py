@@ -29,7 +29,8 @@ CRASHED = (
 
 @pytest.mark.parametrize("segment", ["disk", "memory"])
 @pytest.mark.parametrize(
-    ("deed", "expected"), [*((deed, "segment_invalid") for deed in INVALID), *((deed, "child_crashed") for deed in CRASHED), ("hang", "load_timeout")]
+    ("deed", "expected"),
+    [*((deed, "segment_invalid") for deed in INVALID), *((deed, "child_crashed") for deed in CRASHED), ("hang", "load_timeout")],
 )
 async def test_deed(deed: str, expected: str, segment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders.process, "CHILD", ("-I", str(PROGRAM), deed))

@@ -308,6 +308,11 @@ def test_an_operator_tries_a_rejected_revision_again() -> None:
     assert known_revision(entry) == "r1"
 
 
+def test_an_operators_wish_outlives_a_source_that_is_down() -> None:
+    entry, _ = play(Entry("als"), Started(), reject(1, "r1"), LoadCommanded(), FetchBegan(2), refuse(2), RetryDue(2))
+    assert entry.attempt is not None and entry.attempt.cause == "retry" and known_revision(entry) is None
+
+
 def test_the_source_coming_back_to_what_serves_clears_a_rejection() -> None:
     entry, _ = play(live_entry(), PollDue(), FetchBegan(2), reject(2, "r2"), PollDue(), FetchBegan(3), Unchanged(3, "r1"))
     assert entry.failure is None and entry.rejected is None

@@ -420,7 +420,7 @@ async def test_closing_cancels_everything_and_leaves_nothing() -> None:
 
 
 async def test_closing_lets_a_cancelled_attempt_clean_up() -> None:
-    bench = Bench()
+    bench = Bench(ModelSettings("als", poll_s=5.0))  # its timer is waited for as well, in which time the attempt begins to clean up
     await bench.supervisor.start()
     fetch = await bench.loader.next_fetch()
     fetch.cleanup = asyncio.get_running_loop().create_future()

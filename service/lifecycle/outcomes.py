@@ -84,7 +84,7 @@ def waiting(entry: Entry, event: Waiting, now: float) -> Step:
 
 def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
     attempt = running(entry)
-    if check(entry, event, event.phase) is not event.phase:
+    if check(entry, event, event.phase) != event.phase:
         entry = tell(entry, event, now, event.phase, event.reason or attempt.cause)
     return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
 

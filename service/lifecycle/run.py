@@ -103,10 +103,11 @@ class AttemptRun:
         need_bytes = self.loader.estimate(self.model, artifact)
         async with self.slots.hold(need_bytes, lambda reason: self.feed(Waiting(self.id, reason))):
             self.feed(PhaseBegan(self.id, Phase.VERIFYING))
-            loaded = await self.loader.load(
-                self.model, artifact, on_phase=lambda phase, reason: self.feed(PhaseBegan(self.id, phase, reason))
-            )
+            loaded = await self.loader.load(self.model, artifact, on_phase=self._phase_began)
             await self._hand_over(Succeeded(self.id, loaded.version, loaded.revision), loaded)
+
+    def _phase_began(self, phase: Phase, reason: str | None) -> None:
+        self.feed(PhaseBegan(self.id, Phase(phase), reason))  # the word of a child's wire may come as it is
 
     async def _hand_over(self, event: Restored | Succeeded, loaded: Loaded) -> None:
         """From here the registry owns the version; if it refuses, nobody would ever close it but this attempt."""

@@ -148,4 +148,4 @@ def _shown_phase(entry: Entry) -> str | None:
 
 
 def _story_json(line: StoryLine) -> dict[str, str]:
-    return {"at": rfc3339(line.at), "event": line.event, "from": line.from_, "to": line.to, "cause": line.cause}
+    return {"at": rfc3339(line.at), "event": line.event, "from": str(line.from_), "to": str(line.to), "cause": str(line.cause)}

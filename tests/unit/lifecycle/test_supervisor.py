@@ -366,6 +366,18 @@ async def test_a_defect_is_a_failure_with_its_traceback_in_the_log(caplog: pytes
         assert "secret" not in failure.message and "secret detail" in caplog.text
 
 
+async def test_a_phase_may_be_reported_again_and_as_a_plain_word() -> None:
+    async with Bench() as bench:
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r1"))
+        load = await bench.loader.next_load()
+        load.on_phase("loading", None)
+        told = bench.entry().transitions
+        load.on_phase("loading", "half of it")
+        attempt = bench.entry().attempt
+        assert attempt is not None and attempt.phase is Phase.LOADING and attempt.reason == "half of it"
+        assert bench.entry().transitions == told
+
+
 async def test_a_backward_phase_is_a_defect() -> None:
     async with Bench() as bench:
         (await bench.loader.next_fetch()).finish(FakeArtifact("r1"))

@@ -135,7 +135,9 @@ class Loader:
                 return there
             if model.sha256 and fetched.sha256 is not None and fetched.sha256 != model.sha256.lower():
                 await asyncio.to_thread(fetched.path.unlink, missing_ok=True)
-                raise DigestMismatch(f"the artifact's SHA-256 is {fetched.sha256}, configured is {model.sha256.lower()}")
+                raise DigestMismatch(
+                    f"the artifact's SHA-256 is {fetched.sha256}, configured is {model.sha256.lower()}", revision=fetched.revision.token
+                )
             path = await asyncio.to_thread(self.store.take, model.name, fetched.path, secrets.token_hex(8))
         return StoredArtifact(path, fetched.revision.token, fetched.size, fetched.sha256)
 

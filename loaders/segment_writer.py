@@ -23,7 +23,7 @@ from models.bundle import Bundle
 
 from .segment import ALIGN, HEADER
 
-_AHEAD = 16 << 20
+_AHEAD = 8 << 20
 _PUNCH_KEEP_SIZE = 0x02 | 0x01
 
 

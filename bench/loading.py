@@ -136,7 +136,11 @@ async def ready_beside_mmap(bench: Bench, runs: int) -> dict[str, float]:
         subprocess.run([sys.executable, "-I", "-c", "import loaders.reading"], check=True)
         starts.append(time.perf_counter() - began)
     bar = (statistics.median(theirs) if theirs else 0.0) + statistics.median(starts)
-    return {"ready_s": round(statistics.median(ours), 3), "mmap_and_start_s": round(bar, 3), "ready_x": round(statistics.median(ours) / bar, 2)}
+    return {
+        "ready_s": round(statistics.median(ours), 3),
+        "mmap_and_start_s": round(bar, 3),
+        "ready_x": round(statistics.median(ours) / bar, 2),
+    }
 
 
 async def restart(bench: Bench) -> float:
@@ -162,7 +166,11 @@ async def run(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             write_model(path, shape, format)
             model = ModelSettings(name=format, source=str(path), memory_bytes=asked.memory, max_artifact_bytes=1 << 40)
             bench = Bench(loader, model, await _artifact(loader, model, path))
-            row: dict[str, Any] = {"array_bytes": array_bytes(shape), "memory_cap_bytes": asked.memory, **await bench.memory(array_bytes(shape))}
+            row: dict[str, Any] = {
+                "array_bytes": array_bytes(shape),
+                "memory_cap_bytes": asked.memory,
+                **await bench.memory(array_bytes(shape)),
+            }
             if format in ADOPTED:
                 row |= await ready_beside_mmap(bench, asked.runs)
             row["restart_s"] = await restart(bench)
@@ -193,7 +201,11 @@ async def _lateness(bench: Bench, runs: int) -> dict[str, float]:
         quiet.append(await idle(2.0))
         child.append(await bench.lateness(bench.load_and_drop))
         thread.append(await bench.lateness(bench.unpickle_in_a_thread))
-    figures = {"idle_p99_ms": statistics.median(quiet), "child_p99_ms": statistics.median(child), "thread_p99_ms": statistics.median(thread)}
+    figures = {
+        "idle_p99_ms": statistics.median(quiet),
+        "child_p99_ms": statistics.median(child),
+        "thread_p99_ms": statistics.median(thread),
+    }
     return {name: round(value, 3) for name, value in figures.items()} | {
         "child_x_idle": round(figures["child_p99_ms"] / figures["idle_p99_ms"], 2),
         "thread_x_idle": round(figures["thread_p99_ms"] / figures["idle_p99_ms"], 2),
@@ -202,7 +214,9 @@ async def _lateness(bench: Bench, runs: int) -> dict[str, float]:
 
 def main(arguments: list[str]) -> int:
     """The program."""
-    parser = argparse.ArgumentParser(prog="python -m bench.loading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.loading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bytes", type=size_of, default=size_of("1GiB"), help="bytes of the arrays together (1GiB)")
     parser.add_argument("--formats", default="pickle4,pickle5,joblib_lz4,joblib_zlib,joblib,safetensors", help=f"of {', '.join(FORMATS)}")
     parser.add_argument("--memory", type=size_of, default=size_of("300MiB"), help="memory cap of the child (300MiB)")

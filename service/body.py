@@ -23,6 +23,7 @@ _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>.*)`", re.DOTALL)
 _WHOLE_BODY = "body"
+_TAKEN_AS_JSON = ("application/json", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
 
 
 async def read_body(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
@@ -42,9 +43,13 @@ async def read_body(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T
 
 
 def check_media_type(request: web.Request) -> None:
-    """A body without a Content-Type is taken as JSON; one that says something else is refused. Raises UnsupportedMediaType."""
+    """Refuse a body that says it is something else than JSON. Raises UnsupportedMediaType.
+
+    Without a Content-Type it is taken as JSON, and so is what curl and others declare when nobody told them: it is decoded
+    as JSON or refused for not being any.
+    """
     declared = request.headers.get("Content-Type")
-    if declared is None or request.content_type == "application/json" or request.content_type.endswith("+json"):
+    if declared is None or request.content_type in _TAKEN_AS_JSON or request.content_type.endswith("+json"):
         return
     raise UnsupportedMediaType(f"Send application/json, not {declared!r}.", headers={"Accept": "application/json"})
 

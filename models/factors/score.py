@@ -18,6 +18,8 @@ from models.ids import IdTable
 
 _CHUNK_SCORES = 4 << 20
 """Scores computed at once for a batch: bounds its private memory to 16 MiB of float32."""
+_PER_ID = 5_000
+"""Multiply-adds that take as long as looking one id up, or naming one in an answer."""
 _MARGIN = 16
 """Candidates beyond k that are re-scored exactly, so that the order does not depend on how the product was blocked."""
 
@@ -46,7 +48,7 @@ class FactorScorer:
         return {"users": self._user_ids.in_words(), "items": self._item_ids.in_words()}
 
     def cost(self, query: Query) -> int:
-        return len(query.users) * int(self._items.size)
+        return len(query.users) * (int(self._items.size) + _PER_ID * min(query.k, len(self._items))) + _PER_ID * len(query.exclude)
 
     def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
         if query.fields:

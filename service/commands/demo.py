@@ -43,4 +43,4 @@ def _say_what_to_try(url: str) -> None:
     question = """'{"user_id": 1, "k": 5}'"""
     print(f"Serving on {url}. Try:", file=sys.stderr)
     print(f"  curl {url}/models", file=sys.stderr)
-    print(f"  curl -H 'Content-Type: application/json' -d {question} {url}/models/als/predict", file=sys.stderr, flush=True)
+    print(f"  curl -d {question} {url}/models/als/predict", file=sys.stderr, flush=True)

@@ -97,9 +97,17 @@ async def test_what_is_not_json_is_400(client_of: ClientOf, raw: bytes) -> None:
 
 async def test_other_media_types_are_415(client_of: ClientOf) -> None:
     client = await client_of(FakeRegistry(live()))
-    async with client.post(PREDICT, data={"user_id": "1"}) as response:
+    async with client.post(PREDICT, data=b"<user>1</user>", headers={"Content-Type": "application/xml"}) as response:
         assert response.status == 415
         assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("declared", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8"])
+async def test_json_that_curl_declares_as_a_form_is_json(client_of: ClientOf, declared: str) -> None:
+    client = await client_of(FakeRegistry(live()))
+    for raw, expected in ((b'{"user_id": 1}', 200), (b"user_id=1", 400)):
+        async with client.post(PREDICT, data=raw, headers={"Content-Type": declared}) as response:
+            assert response.status == expected
 
 
 async def test_a_body_that_is_too_large_is_413(client_of: ClientOf) -> None:

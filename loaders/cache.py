@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -85,6 +86,9 @@ class Store:
         self.segments = root / "segments"
         self._kept = root / "kept"
         self._lock = -1
+        # Of one model's attempts only one is at work, but several models' threads meet here.
+        self._changing = threading.RLock()
+        self._in_hand: dict[str, set[str]] = {}
 
     def open(self) -> None:
         """Make the folders, take the lock, remove what a killed process left. Raises OSError, StoreInUse."""
@@ -129,14 +133,15 @@ class Store:
         """Replace the record of a model in one step, then delete what no record names. Raises OSError."""
         target = self._kept / f"{kept.model}.json"
         temporary = target.with_suffix(".new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            json.dump(asdict(kept), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(target)
-        _sync_folder(self._kept)
-        self.collect()
+        with self._changing:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w") as file:
+                json.dump(asdict(kept), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target)
+            _sync_folder(self._kept)
+            self.let_go(kept.model)
 
     def forget(self, model: str) -> None:
         (self._kept / f"{model}.json").unlink(missing_ok=True)
@@ -148,20 +153,38 @@ class Store:
         return self.partial / f"{model.name}-{_short(model.source)}.part"
 
     def take(self, model: str, fetched: Path, name: str) -> Path:
-        """Move a whole download to its place among the artifacts; durable. Raises OSError."""
+        """Move a whole download to its place among the artifacts, and hold it; durable. Raises OSError."""
         target = self.artifacts / f"{model}-{name}"
-        fetched.rename(target)
+        with self._changing:
+            self._in_hand[model] = {target.name}  # what an earlier attempt of the model fetched is not waited for any more
+            fetched.rename(target)
         fetched.with_name(fetched.name + ".json").unlink(missing_ok=True)
         _sync_folder(self.artifacts)
         return target
 
+    def hold(self, model: str, name: str) -> None:
+        """Leave this file alone, which no record names yet, until `let_go` or `keep`: other models' loads end meanwhile."""
+        with self._changing:
+            self._in_hand.setdefault(model, set()).add(name)
+
+    def let_go(self, model: str) -> None:
+        """Delete what was held for this model, where no record names it."""
+        with self._changing:
+            self._in_hand.pop(model, None)
+            self.collect()
+
     def collect(self) -> int:
-        """Delete artifacts and segments that no record names, then unneeded artifacts while over the budget; bytes freed.
+        """Delete artifacts and segments that nobody holds and no record names, then unneeded artifacts while over the budget; bytes freed.
 
         A mapped file lives on without its name until the last reader is done, so what serves is never disturbed.
         """
+        with self._changing:
+            return self._collect()
+
+    def _collect(self) -> int:
         records = [kept for path in self._kept.glob("*.json") if (kept := self.kept(path.stem)) is not None]
         named = {identity.name for kept in records for identity in (kept.artifact, kept.segment) if identity is not None}
+        named = named.union(*self._in_hand.values())
         freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in named)
         spare = sorted(
             (kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None),
@@ -178,11 +201,12 @@ class Store:
 
     def clear(self, model: str | None) -> int:
         """Forget the records of a model (or of all) and delete its files, partial downloads too; bytes freed."""
-        for path in self._kept.glob("*.json"):
-            if model in (None, path.stem):
-                path.unlink(missing_ok=True)
-        freed = sum(_unlink(path) for path in self.partial.iterdir() if model is None or path.name.startswith(f"{model}-"))
-        return freed + self.collect()
+        with self._changing:
+            for path in self._kept.glob("*.json"):
+                if model in (None, path.stem):
+                    path.unlink(missing_ok=True)
+            freed = sum(_unlink(path) for path in self.partial.iterdir() if model is None or path.name.startswith(f"{model}-"))
+            return freed + self.collect()
 
     def used_bytes(self) -> int:
         """Disk space of everything fetched and kept."""

@@ -131,6 +131,7 @@ class Loader:
             fetched = await source.fetch(into, limits=limits_of(model), on_progress=on_progress, known=known_revision)
             if fetched is None:
                 if there is not None:
+                    await asyncio.to_thread(self.store.hold, model.name, there.path.name)
                     on_progress(there.size, there.size)
                 return there
             if model.sha256 and fetched.sha256 is not None and fetched.sha256 != model.sha256.lower():
@@ -161,8 +162,14 @@ class Loader:
         return need_bytes(model, artifact.size, learned)
 
     async def load(self, model: ModelSettings, artifact: StoredArtifact, *, on_phase: OnPhase) -> Version:
-        """Run the capped child over the artifact and map what it made. Raises LoadError."""
-        from_phase = _phases(on_phase)
+        """Run the capped child over the artifact and map what it made; a failed load leaves no file. Raises LoadError."""
+        try:
+            return await self._load(model, artifact, _phases(on_phase))
+        except BaseException:
+            await asyncio.to_thread(self.store.let_go, model.name)
+            raise
+
+    async def _load(self, model: ModelSettings, artifact: StoredArtifact, from_phase: Callable[[Any], None]) -> Version:
         began = time.monotonic()
         with contextlib.ExitStack() as stack, _disk_errors("loading"):
             artifact_fd = _open(stack, artifact.path)
@@ -178,6 +185,7 @@ class Loader:
             from_phase("warming")
             name = f"{model.name}-{secrets.token_hex(8)}.seg"
             target = None if in_memory else self.store.segments / name
+            await asyncio.to_thread(self.store.hold, model.name, name)
             mapping = await _cancellable(_publish, destination, artifact_fd, target)
             family = str(verdict.get("family"))
             scorer = await asyncio.to_thread(_scorer, mapping, family)

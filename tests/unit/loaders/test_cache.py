@@ -1,0 +1,90 @@
+"""What the store deletes, and what it must leave alone.
+
+Does not cover: loads that use it (`tests/integration/loading`), the program (`tests/acceptance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.schema import ModelSettings
+from loaders.cache import FileIdentity, Kept, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store", max_bytes=1 << 30)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def fetched(store: Store, model: str, name: str) -> Path:
+    """A whole download, taken into the store."""
+    part = store.partial_path(ModelSettings(name=model, source=f"/{model}"))
+    part.write_bytes(b"artifact")
+    return store.take(model, part, name)
+
+
+def segment(store: Store, model: str, name: str) -> Path:
+    store.hold(model, name)
+    path = store.segments / name
+    path.write_bytes(b"segment")
+    return path
+
+
+def record(store: Store, model: str, artifact: Path, mapped: Path) -> Kept:
+    identities = FileIdentity.of(artifact), FileIdentity.of(mapped)
+    return Kept(model, "key", "revision", 8, None, *identities, False, "version", "factors", 1.0, 7)
+
+
+def names(store: Store) -> set[str]:
+    return {path.name for path in (*store.artifacts.iterdir(), *store.segments.iterdir())}
+
+
+def test_a_load_that_ends_leaves_the_files_of_those_that_still_run(store: Store) -> None:
+    waiting = fetched(store, "other", "1")
+    segment(store, "other", "other-1.seg")
+    store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
+    assert names(store) == {"als-1", "als-1.seg", "other-1", "other-1.seg"}
+    assert store.collect() == 0
+    assert waiting.read_bytes() == b"artifact"
+
+
+def test_a_load_that_failed_leaves_nothing_but_what_was_kept_before(store: Store) -> None:
+    store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
+    fetched(store, "als", "2")
+    segment(store, "als", "als-2.seg")
+    store.let_go("als")
+    assert names(store) == {"als-1", "als-1.seg"}
+
+
+def test_a_new_revision_replaces_the_files_of_the_old_one(store: Store) -> None:
+    for number in ("1", "2"):
+        store.keep(record(store, "als", fetched(store, "als", number), segment(store, "als", f"als-{number}.seg")))
+    assert names(store) == {"als-2", "als-2.seg"}
+
+
+def test_an_artifact_that_was_never_loaded_goes_when_the_next_one_ends(store: Store) -> None:
+    fetched(store, "als", "1")
+    store.keep(record(store, "als", fetched(store, "als", "2"), segment(store, "als", "als-2.seg")))
+    assert names(store) == {"als-2", "als-2.seg"}
+
+
+def test_clear_leaves_what_a_load_has_in_hand(store: Store) -> None:
+    store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
+    fetched(store, "other", "1")
+    assert store.clear(None) > 0
+    assert names(store) == {"other-1"}
+
+
+def test_what_a_killed_process_had_in_hand_goes_at_the_next_start(store: Store) -> None:
+    fetched(store, "als", "1")
+    store.close()
+    again = Store(store.root, store.max_bytes)
+    again.open()
+    assert names(again) == set()
+    again.close()

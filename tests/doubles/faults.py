@@ -39,7 +39,7 @@ class Plan:
     bytes_per_s: float | None = None
     length_delta: int = 0
     refuses: bool = False
-    at: tuple[int, Callable[[], Awaitable[None]]] | None = None
+    at: tuple[int, Callable[[], Awaitable[object]]] | None = None
 
 
 class FaultProxy:
@@ -120,8 +120,9 @@ class FaultProxy:
             passed += min(room, len(chunk))
             self.bytes_down += min(room, len(chunk))
             if plan.at is not None and passed >= plan.at[0]:
-                self.plan.at = None
-                await plan.at[1]()
+                act = plan.at[1]
+                plan.at = None
+                await act()
             if plan.cut_after is not None and passed >= plan.cut_after:
                 plan.refuses = plan.refuses or plan.refuses_after_cut
                 if plan.cut_by_reset:

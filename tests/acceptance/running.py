@@ -285,3 +285,9 @@ class Beside:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What a coroutine returns, or raises. Raises TimeoutError after 60 s."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(STARTS_WITHIN_S)
+
+
+def reaped_children(pid: int) -> bool:
+    """Whether a process has ever waited for the end of a child: the page faults of those are counted with it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[8]) > 0

@@ -6,7 +6,6 @@ Does not cover: loads that fail (`test_failures_*`), reloads (`test_reload`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +52,6 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Of some 700 KB: big enough to be watched on its way."""
     folder = tmp_path_factory.mktemp("artifact")
     return write(als_dict("str", users=USERS, items=ITEMS), folder / "als", "pickle4").read_bytes()
-
-
-@pytest.fixture
-def beside() -> Iterator[Beside]:
-    with Beside() as running:
-        yield running
 
 
 @pytest.fixture

@@ -92,39 +92,35 @@ class InflatedStream:
 
     def _fill(self) -> None:
         try:
-            if self._engine.eof:
-                self._next_member()
-                if self._at_end:
-                    return
+            if self._engine.eof and not self._begin_member():
+                self._at_end = True
+                return
             data = self._tail
-            wants = self._wants_input()
+            wants = bool(getattr(self._engine, "needs_input", True))
             if not data and wants:
-                data = os.pread(self._fd, 256 << 10, self._offset)
-                self._offset += len(data)
+                data = self._read()
             out = self._engine.decompress(data, SLICE)
             if wants and not (data or out or self._engine.eof):
                 raise CorruptArtifact("the compressed stream ends before its end mark: truncated")
+            # Only zlib hands back what it did not look at yet; the others keep it.
             self._tail = getattr(self._engine, "unconsumed_tail", b"")
             self._chunk = memoryview(out)
         except (zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError) as error:
             raise CorruptArtifact(f"decompression failed: {error}") from error
 
-    def _wants_input(self) -> bool:
-        return bool(getattr(self._engine, "needs_input", True))
-
-    def _next_member(self) -> None:
+    def _begin_member(self) -> bool:
+        """Go on with the next member, as pigz, pbzip2 and `cat` make them; zeros between and behind are padding. False at the end."""
         rest = self._engine.unused_data or b""
-        if not rest:
-            rest = os.pread(self._fd, 256 << 10, self._offset)
-            self._offset += len(rest)
-        if not rest.strip(b"\0"):
-            self._at_end = True
-            return
-        self._engine = self._new()
-        self._tail = rest
-        if not hasattr(self._engine, "unconsumed_tail"):
-            self._chunk = memoryview(self._engine.decompress(rest, SLICE))
-            self._tail = b""
+        while not (rest := rest.lstrip(b"\0")):
+            if not (rest := self._read()):
+                return False
+        self._engine, self._tail = self._new(), rest
+        return True
+
+    def _read(self) -> bytes:
+        data = os.pread(self._fd, 256 << 10, self._offset)
+        self._offset += len(data)
+        return data
 
     def remaining(self) -> int | None:
         return None

@@ -92,6 +92,8 @@ def report_lines(artifact: str, report: Mapping[str, Any]) -> list[str]:
 def _in_words(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_in_words(key, each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if name.endswith("_bytes"):
         return bytes_in_words(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,11 @@ def add_parser(words: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch; 0 when every model is in the store and current, 1 when one failed or none is configured."""
+    from service.logs import set_up_logging
+
     settings = settings_of(arguments)
+    # What goes well is on stdout; a defect's traceback belongs into the log.
+    set_up_logging(settings.server.log_format, level=logging.WARNING)
     if not settings.models:
         print("holdfast: no model is configured: there is nothing to fetch", file=sys.stderr)
         return 1

@@ -165,21 +165,23 @@ def serving(
     python: Path | str = sys.executable,
     token: str | None = TOKEN,
     expects_clean_end: bool = True,
+    word: str = "serve",
 ) -> Iterator[Server]:
-    """`holdfast serve` in `folder` with `config` as its holdfast.toml, on a free port, its store in `folder`/var.
+    """`holdfast serve` in `folder` with `config` as its holdfast.toml (none if empty), on a free port, its store in `folder`/var.
 
-    `python` is the interpreter of the environment that the program is installed in; `words` go to the command line.
+    `python` is the interpreter of the environment that the program is installed in; `words` go to the command line, after `word`.
     Does not wait for models. At the end it is stopped by SIGTERM, unless it has ended already; then it must have exited
     with 0 and logged no traceback (`expects_clean_end=False` for tests that kill it).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "holdfast.toml").write_text(toml(config))
+    if config:
+        (folder / "holdfast.toml").write_text(toml(config))
     store = folder / str(config.get("store", {}).get("path", "var"))
     token_variables = {} if token is None else {"ADMIN_LOAD_TOKEN": token}
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*program(python), "serve", "--port", "0", *words],
+            [*program(python), word, "--port", "0", *words],
             cwd=folder,
             env=environment({**token_variables, **(environ or {})}),
             stdin=subprocess.DEVNULL,

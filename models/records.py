@@ -122,7 +122,7 @@ class DType:
 
     @property
     def is_object(self) -> bool:
-        return isinstance(self.spec, str) and self.spec[:1] == "O"
+        return isinstance(self.spec, str) and self.spec.lstrip("|")[:1] == "O"
 
     def resolve(self, depth: int = 0) -> np.dtype[Any]:
         """The numpy dtype. Raises Malformed unless it is one of kinds b i u f c S U V M m, with fields inside itemsize."""

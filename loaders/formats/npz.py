@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import codecs
+import errno
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -24,6 +27,10 @@ from .streams import Stream
 
 _MAX_MEMBERS = 4096
 _MAX_HEADER = 64 << 10
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, Malformed, EOFError, UnicodeError,
+    ValueError, OverflowError,
+)  # fmt: skip
 codecs.lookup("cp437")  # zipfile decodes names with it; later the child can open no file
 
 
@@ -39,10 +46,7 @@ class _Member:
         self.position = 0
 
     def readinto(self, view: memoryview) -> int:
-        try:
-            data = self._file.read(min(len(view), 1 << 20))
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-            raise CorruptArtifact(f"npz member: {error}") from error
+        data = self._file.read(min(len(view), 1 << 20))
         view[: len(data)] = data
         self.position += len(data)
         return len(data)
@@ -74,7 +78,12 @@ def read_npz(
                 on_stream(stream)
                 arrays[member.filename[:-4]] = _read(fd, member, stream, sink, on_adopt, on_plain)
             return arrays
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, Malformed, EOFError, UnicodeError, ValueError, OverflowError) as error:
+    except _DAMAGE as error:
+        raise CorruptArtifact(f"not a well-formed npz: {error}") from error
+    except OSError as error:
+        # A forged offset before the file's start, or a damaged bz2 member, which has no number; others are the disk's.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise CorruptArtifact(f"not a well-formed npz: {error}") from error
 
 

@@ -32,12 +32,14 @@ def _reconstruct(subtype: Any, shape: Any = None, typecode: Any = None) -> Array
     return Array()
 
 
-def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any) -> Array:
+def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
+    """`axes` comes with order "K": an array whose axes were exchanged (numpy >= 2.3), laid out as `shape` says before that."""
     if not isinstance(dtype, DType) or dtype.is_object:
         raise Malformed("array without a dtype")
-    if order not in ("C", "F"):
+    if order not in ("C", "F") and (order, axes is None) != ("K", False):
         raise Malformed("array without an order")
-    return Array(view_as(raw, dtype.resolve(), checked_shape(shape), order == "F"))
+    values = view_as(raw, dtype.resolve(), checked_shape(shape), order == "F")
+    return Array(values if order != "K" else values.transpose(checked_shape(axes)))
 
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:

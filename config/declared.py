@@ -26,7 +26,7 @@ FLAGS = {"server.host": "--host", "server.port": "--port", "server.workers": "--
 
 OTHER_ENV = {
     "HOLDFAST_CONFIG": "The configuration file, where `--config` names none.",
-    "HOLDFAST_URL": "The running server that `status`, `load` and the other commands talk to.",
+    "HOLDFAST_URL": "The running server that `holdfast status` asks.",
 }
 """Variables of the program that are not settings."""
 

@@ -85,9 +85,14 @@ class ServerSettings:
 class StoreSettings:
     """[store]"""
 
-    path: Path = setting(Path("var"), "Folder of fetched artifacts, segments and versions; made private (0700).", kind="path")
-    keep_versions: int = setting(5, "Versions of a model kept for rolling back.", minimum=1)
-    max_bytes: int = setting(20 * GIB, "Disk budget of fetched artifacts and unused segments.", kind="size", minimum=MIB)
+    path: Path = setting(Path("var"), "Folder of fetched artifacts and segments; made private (0700).", kind="path")
+    keep_versions: int = setting(5, "Versions of a model kept for rolling back; so far only the newest is kept.", minimum=1)
+    max_bytes: int = setting(
+        20 * GIB,
+        "Disk budget: over it, artifacts go that only a second conversion would need. What serves is never deleted.",
+        kind="size",
+        minimum=MIB,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,14 @@ class LoadingSettings:
     memory_reserve_bytes: int = setting(
         256 * MIB, "Memory that loads must leave free on the host and in the container.", key="memory_reserve", kind="size", minimum=0
     )
-    trust: str = setting("known", "Classes a capped child may unpickle for real: an exact allow-list, or any.", choices=("known", "any"))
+    trust: str = setting(
+        "known",
+        "Classes a capped child may unpickle for real: an exact allow-list, or any. Nothing is unpickled for real so far.",
+        choices=("known", "any"),
+    )
     segment_limit_bytes: int = setting(
         0,
-        "Largest segment (RLIMIT_FSIZE of the child); auto derives it from the artifact and the free disk.",
+        "Largest segment (RLIMIT_FSIZE of the child); auto is 4 times the artifact, 64 times a compressed one, at least 64 MiB.",
         key="segment_limit",
         kind="size",
         minimum=MIB,
@@ -136,7 +145,9 @@ class ModelSettings:
     segment: str = setting(
         "disk", "Where the segment lies: a file of the store (also the restart cache) or memory.", choices=("disk", "memory")
     )
-    fallback: str = setting("", "training:NAME to train from when the artifact cannot be had.")
+    fallback: str = setting(
+        "", "training:NAME to train from when the artifact cannot be had; this version does not train, so it must be empty."
+    )
     fetch_timeout_s: float = setting(1800.0, "Total time limit of one fetch.", key="fetch_timeout", kind="duration", minimum=0.001)
     stall_timeout_s: float = setting(
         30.0, "A fetch that brings no byte for this long has stalled.", key="stall_timeout", kind="duration", minimum=0.001
@@ -148,8 +159,10 @@ class ModelSettings:
     )
     max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.", minimum=1)
     max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured.", kind="duration", minimum=0)
-    id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name.")
-    parts: Mapping[str, str] = setting(MappingProxyType({}), "Models a hybrid is made of: {content=..., collaborative=...}.")
+    id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name; no family of this version reads one.")
+    parts: Mapping[str, str] = setting(
+        MappingProxyType({}), "Models a hybrid is made of: {content=..., collaborative=...}; this version has no such family."
+    )
 
 
 @dataclass(frozen=True, slots=True)

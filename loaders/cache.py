@@ -213,7 +213,7 @@ class Store:
         return sum(_blocks(path) for folder in (self.partial, self.artifacts, self.segments) for path in folder.iterdir())
 
     def files(self) -> Iterator[Path]:
-        """Every file of the store but its lock; for tests and `holdfast status`."""
+        """Every file of the store but its lock."""
         return (path for path in self.root.rglob("*") if path.is_file() and path.name != "lock")
 
 

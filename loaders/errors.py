@@ -78,7 +78,7 @@ class SourceNotFound(FetchError):
 
 
 class AccessDenied(FetchError):
-    """401, 403, sign-in page, EACCES."""
+    """401, 403, 407, sign-in page, EACCES."""
 
     type = "access_denied"
     retry = Retry.SLOWLY
@@ -127,7 +127,7 @@ class MissingKeys(LoadError):
 
 
 class UntrustedType(LoadError):
-    """Real unpickling was needed and a class is not on the allow-list."""
+    """Real unpickling was needed and a class is not on the allow-list. Nothing is unpickled for real so far, so nothing raises it."""
 
     type = "untrusted_type"
     retry = Retry.NEVER
@@ -148,7 +148,7 @@ class MissingLibrary(LoadError):
 
 
 class NotTrained(LoadError):
-    """The artifact says `is_trained: False`."""
+    """The artifact says `is_trained: False`, or its model has no factors yet."""
 
     type = "not_trained"
     retry = Retry.NEVER
@@ -162,14 +162,14 @@ class NeverFits(LoadError):
 
 
 class LoadTimeout(LoadError):
-    """The child ran longer than load_timeout."""
+    """The child ran longer than load_timeout, or used more processor time than its limit."""
 
     type = "load_timeout"
     retry = Retry.BACKOFF
 
 
 class ChildCrashed(LoadError):
-    """The child died without a verdict."""
+    """The child died without a verdict, broke its wire, or ended by a defect."""
 
     type = "child_crashed"
     retry = Retry.LIMITED
@@ -190,7 +190,7 @@ class SegmentInvalid(LoadError):
 
 
 class PartUnavailable(LoadError):
-    """A part of a hybrid failed; tried again when that part changes."""
+    """A part of a hybrid failed; tried again when that part changes. No family has parts so far, so nothing raises it."""
 
     type = "part_unavailable"
     retry = Retry.NEVER

@@ -1,6 +1,6 @@
 """The mechanics of one capped child: spawn, wire, deadline, kill, reap, verdict. No policy.
 
-Covers: everything between a plan and its outcome. Does not cover: what the plan says (`loaders.loader`), whether to try
+Covers: everything between a plan and its outcome. Does not cover: what the plan says (`loaders.plan`), whether to try
 again (the lifecycle). Rules kept here: spawned, never forked, from the loop's own thread (the death signal is bound to the
 spawning thread); reaped by identity through a pidfd, no SIGCHLD handler; the last frame is read before the exit is judged;
 only an explicit "ok" frame is believed; the whole process group is killed whatever happened.

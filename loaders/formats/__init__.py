@@ -1,7 +1,7 @@
 """What is this file, and how is it read? By its first bytes, never by its name.
 
 Covers: choosing the reader and the compression. Every reader gives the same kind of tree: plain containers,
-`models.records`, arrays in the segment or in place. Child only, except `sniff`.
+`models.records`, arrays in the segment or in place. Child only.
 """
 
 from __future__ import annotations

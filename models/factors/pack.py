@@ -45,7 +45,7 @@ def _is_implicit(value: Any) -> bool:
 
 
 def pack(root: Any, options: Options) -> Bundle:
-    """The bundle. Raises PackError: missing_keys, not_trained, corrupt_artifact."""
+    """The bundle. Raises PackError: missing_keys, not_trained, corrupt_artifact, unknown_format (ids of a kind that is not served)."""
     if isinstance(root, dict):
         return _pack_als_dict(root) if "model" in root and _is_implicit(root["model"]) else _pack_factor_dict(root)
     users, items = _implicit_factors(root)

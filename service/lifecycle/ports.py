@@ -36,7 +36,7 @@ class Loaded(Protocol):
     loaded_at: float
     """Unix time of the load that made it (kept across restarts)."""
     load: Mapping[str, Any]
-    """{"seconds","peak_bytes","cap_bytes","from_segment","walls"}"""
+    """{"seconds","peak_bytes","cap_bytes","from_segment","walls"}, and what else the loader has to tell; JSON."""
     details: Mapping[str, Any]
 
     async def close(self) -> None:

@@ -65,6 +65,10 @@ class Record:
     def __setitem__(self, key: Any, value: Any) -> None:
         self.pairs.append((key, value))
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Record:
+        """What a pickle made by calling an instance (a bound method, a `functools.partial`): a record of the call."""
+        return Call(self, *args, **kwargs)
+
     @property
     def attributes(self) -> dict[str, Any]:
         """The instance dict the pickle carried (with slots merged in), or {} where the state is something else."""
@@ -79,6 +83,14 @@ class Record:
 
     def __repr__(self) -> str:
         return f"<record {self.class_name}>"
+
+
+class Call(Record):
+    """The result of calling a record; `args[0]` is the one that was called."""
+
+    module = "builtins"
+    name = "call"
+    __slots__ = ()
 
 
 def record_class(module: str, name: str) -> type[Record]:

@@ -121,7 +121,7 @@ def _read_safetensors(
 ) -> dict[str, Any]:
     from models.records import Array, view_as
 
-    from .safetensors import BadHeader, header_length, parse
+    from .safetensors import BadHeader, UnreadDtype, header_length, parse
     from .streams import RawStream
 
     stream = RawStream(fd)
@@ -129,6 +129,8 @@ def _read_safetensors(
     try:
         length = header_length(os.pread(fd, 8, 0), size)
         entries, metadata = parse(os.pread(fd, 8 + length, 0), size)
+    except UnreadDtype as error:
+        raise UnknownFormat(str(error)) from error
     except BadHeader as error:
         raise CorruptArtifact(f"not a well-formed safetensors file: {error}") from error
     tree: dict[str, Any] = {}

@@ -20,8 +20,16 @@ DTYPES: dict[str, str] = {
 NAMES: dict[str, str] = {code: name for name, code in DTYPES.items()}
 
 
+OTHER_DTYPES = frozenset(("BF16", "C64", "F4", "F6_E2M3", "F6_E3M2", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"))
+"""Of the format, but numpy has none of them (or no family a use for it)."""
+
+
 class BadHeader(ValueError):
     """One broken rule of the format, named by the message."""
+
+
+class UnreadDtype(BadHeader):
+    """A well-formed tensor of a dtype in OTHER_DTYPES."""
 
 
 class Entry(NamedTuple):
@@ -79,7 +87,8 @@ def _entry(name: str, fields: Any, base: int) -> Entry:
         raise BadHeader(f"tensor {name[:80]!r} is not described by dtype, shape and data_offsets")
     shape, offsets = fields["shape"], fields["data_offsets"]
     if not (isinstance(fields["dtype"], str) and fields["dtype"] in DTYPES):
-        raise BadHeader(f"tensor {name[:80]!r} has a dtype that is not read here: {str(fields['dtype'])[:20]}")
+        error = UnreadDtype if isinstance(fields["dtype"], str) and fields["dtype"] in OTHER_DTYPES else BadHeader
+        raise error(f"tensor {name[:80]!r} has a dtype that is not read here: {str(fields['dtype'])[:20]}")
     if not (isinstance(shape, list) and len(shape) <= 32 and all(_is_size(n) for n in shape)):
         raise BadHeader(f"tensor {name[:80]!r} has a malformed shape")
     if not (isinstance(offsets, list) and len(offsets) == 2 and all(_is_size(n) for n in offsets) and offsets[0] <= offsets[1]):

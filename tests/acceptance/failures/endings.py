@@ -76,6 +76,7 @@ def check_promise(reply: Reply, failure: dict[str, Any]) -> None:
     wait_s = seconds(failure["next_attempt_at"]) - seconds(failure["at"])
     longest_s = DEFAULT_RETRY.slow_s if retry is Retry.SLOWLY else DEFAULT_RETRY.backoff_s(failure["attempts"], 0.0)
     assert longest_s * (1 - DEFAULT_RETRY.jitter) - 0.01 <= wait_s <= longest_s + 0.01, failure
+    assert reply.retry_after_s is not None
     assert reply.retry_after_s == reply.body["retry_after_s"] >= 1
     left_s = seconds(failure["next_attempt_at"]) - time.time()
     assert left_s - 1 <= reply.retry_after_s <= wait_s + 1

@@ -32,13 +32,13 @@ def records(store: Path) -> set[str]:
 
 
 def check_nothing_left(server: Server, *, resumable: Collection[str] = (), deadline_s: float = 10.0) -> None:
-    """Raises AssertionError unless the server has no child, and its store no file but those of kept models.
+    """Raises AssertionError unless the server has no child and its store no file but those of kept models.
 
     Partial downloads of the models in `resumable` may be there: their next attempt goes on with them. What a finishing
     attempt has just let go may take a moment.
     """
-    wait_until_sync(lambda: not server.children(), deadline_s, what=f"no child; there is {server.children()}")
-    wait_until_sync(lambda: not _left(server.store, resumable), deadline_s, what=f"an empty store; there is {_left(server.store, resumable)}")
+    wait_until_sync(lambda: not server.children(), deadline_s, what="no child is left")
+    wait_until_sync(lambda: not _left(server.store, resumable), deadline_s, what="no file is left")
 
 
 def _left(store: Path, resumable: Collection[str]) -> list[str]:

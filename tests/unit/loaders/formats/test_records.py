@@ -177,7 +177,7 @@ def test_reading_imports_nothing(tmp_path: Path) -> None:
         "random": np.random.default_rng(1),
         "state": np.random.RandomState(1),
         "masked": np.ma.masked_array([1, 2], [True, False]),
-        "partial": datetime.timezone.utc,
+        "partial": datetime.UTC,
     }
     paths = []
     for protocol in PROTOCOLS:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+from safetensors import deserialize
 from safetensors.numpy import load, save
 
 from loaders.errors import CorruptArtifact, UnknownFormat
@@ -142,12 +142,14 @@ def test_dtypes_that_are_not_read_are_no_damage(dtype: str) -> None:
         read_file(data)
 
 
-def test_these_dtypes_are_the_format_s() -> None:
-    for dtype in (*DTYPES, *OTHER_DTYPES):
-        try:
-            deserialize(file_with({"a": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}, 0))
-        except SafetensorError as error:
-            assert "F8_E" in dtype and "FNUZ" in dtype and "unknown variant" in str(error), dtype  # not of every release
+@pytest.mark.parametrize("dtype", sorted({*DTYPES, *OTHER_DTYPES} - {name for name in OTHER_DTYPES if name.endswith("FNUZ")}))
+def test_these_dtypes_are_the_library_s(dtype: str) -> None:
+    """Not those that only its newest releases know."""
+    assert load_any(file_with({"a": {"dtype": dtype, "shape": [0], "data_offsets": [0, 0]}}, 0))[0][0] == "a"
+
+
+def load_any(data: bytes) -> Any:
+    return deserialize(data)  # type: ignore[no-untyped-call]
 
 
 def test_an_unaligned_tensor_is_copied_and_an_aligned_one_stays() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,7 @@ def test_a_safetensors_file_is_one_whatever_its_header_length_looks_like(length:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_no_pickle_passes_for_safetensors(protocol: int) -> None:
-    for value in ({"{": "{"}, "{" * 9, b"\0{\0{\0{\0{", ["{"], "{" * 70_000, b"{" * 70_000, np.zeros(3), {0: {}}, 0x7B7B7B7B):
+    values: tuple[Any, ...] = ({"{": "{"}, "{" * 9, b"\0{\0{\0{\0{", ["{"], "{" * 70_000, b"{" * 70_000, np.zeros(3), {0: {}}, 0x7B7B7B7B)
+    for value in values:
         data = pickle.dumps(value, protocol)
         assert sniff(data, len(data)) == "pickle"

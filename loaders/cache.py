@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -163,7 +164,7 @@ class Store:
         return target
 
     def hold(self, model: str, name: str) -> None:
-        """Leave this file alone, which no record names yet, until `let_go` or `keep`: other models' loads end meanwhile."""
+        """Leave this file alone, whatever the records say, until `let_go` or `keep`: other models' loads end meanwhile."""
         with self._changing:
             self._in_hand.setdefault(model, set()).add(name)
 
@@ -184,8 +185,9 @@ class Store:
     def _collect(self) -> int:
         records = [kept for path in self._kept.glob("*.json") if (kept := self.kept(path.stem)) is not None]
         named = {identity.name for kept in records for identity in (kept.artifact, kept.segment) if identity is not None}
-        named = named.union(*self._in_hand.values())
-        freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in named)
+        held = set[str]().union(*self._in_hand.values())
+        needed = named | held
+        freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in needed)
         spare = sorted(
             (kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None),
             key=lambda kept: kept.loaded_at,
@@ -194,19 +196,25 @@ class Store:
         for kept in spare:
             if used <= self.max_bytes or kept.artifact is None:
                 break
+            if kept.artifact.name in held:
+                continue
             gone = _unlink(self.artifacts / kept.artifact.name)
             used -= gone
             freed += gone
         return freed
 
     def clear(self, model: str | None) -> int:
-        """Forget the records of a model (or of all) and delete its files, partial downloads too; bytes freed."""
+        """Forget the records of a model (or of all) and delete its files, partial downloads too, but none in hand; bytes freed."""
         with self._changing:
             for path in self._kept.glob("*.json"):
                 if model in (None, path.stem):
                     path.unlink(missing_ok=True)
-            freed = sum(_unlink(path) for path in self.partial.iterdir() if model is None or path.name.startswith(f"{model}-"))
+            freed = sum(_unlink(path) for path in self.partial.iterdir() if model in (None, _model_of(path)) and not self._is_growing(path))
             return freed + self.collect()
+
+    def _is_growing(self, partial: Path) -> bool:
+        """Whether it is of a download in hand, whose validator and folder begin with its own name."""
+        return any(partial.name.startswith(name) for names in self._in_hand.values() for name in names)
 
     def used_bytes(self) -> int:
         """Disk space of everything fetched and kept."""
@@ -227,8 +235,16 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _model_of(partial: Path) -> str:
+    """The model that a file among the partial downloads belongs to: <model>-<digest>.part and what stands beside it."""
+    return partial.name.partition(".")[0].rpartition("-")[0]
+
+
 def _blocks(path: Path) -> int:
+    """Disk space of a file, or of all files in a folder (gdown's), bytes; 0 for what is gone meanwhile."""
     try:
+        if path.is_dir():
+            return sum(_blocks(child) for child in path.iterdir())
         return path.stat(follow_symlinks=False).st_blocks * 512
     except FileNotFoundError:
         return 0
@@ -236,7 +252,10 @@ def _blocks(path: Path) -> int:
 
 def _unlink(path: Path) -> int:
     size = _blocks(path)
-    path.unlink(missing_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
     return size
 
 

@@ -123,15 +123,27 @@ class Loader:
         self, model: ModelSettings, *, known: str | None, on_progress: Callable[[int, int | None], None]
     ) -> StoredArtifact | None:
         """What is current, in the store; None when the source says that `known` still is. Raises LoadError."""
-        source = open_source(model, self._settings.s3)
-        there = self._kept_artifact(model) if known is None else None
-        known_revision = Revision(known) if known is not None else Revision(there.revision) if there is not None else None
         into = self.store.partial_path(model)
+        try:
+            await asyncio.to_thread(self.store.hold, model.name, into.name)
+            fetched = await self._fetch(model, into, known, on_progress)
+        except BaseException:
+            await asyncio.to_thread(self.store.let_go, model.name)
+            raise
+        if fetched is None:
+            await asyncio.to_thread(self.store.let_go, model.name)
+        return fetched
+
+    async def _fetch(
+        self, model: ModelSettings, into: Path, known: str | None, on_progress: Callable[[int, int | None], None]
+    ) -> StoredArtifact | None:
+        source = open_source(model, self._settings.s3)
+        there = await asyncio.to_thread(self._kept_artifact, model) if known is None else None
+        known_revision = Revision(known) if known is not None else Revision(there.revision) if there is not None else None
         with _disk_errors("fetching"):
             fetched = await source.fetch(into, limits=limits_of(model), on_progress=on_progress, known=known_revision)
             if fetched is None:
                 if there is not None:
-                    await asyncio.to_thread(self.store.hold, model.name, there.path.name)
                     on_progress(there.size, there.size)
                 return there
             if model.sha256 and fetched.sha256 is not None and fetched.sha256 != model.sha256.lower():
@@ -143,9 +155,12 @@ class Loader:
         return StoredArtifact(path, fetched.revision.token, fetched.size, fetched.sha256)
 
     def _kept_artifact(self, model: ModelSettings) -> StoredArtifact | None:
-        """The artifact of the kept record, where it came from this source and is still there."""
+        """The artifact of the kept record, where it came from this source and is still there; then it is held. Blocking."""
         kept = self.store.kept(model.name)
-        if kept is None or kept.artifact is None or not kept.artifact.holds(self.store.artifacts):
+        if kept is None or kept.artifact is None:
+            return None
+        self.store.hold(model.name, kept.artifact.name)  # before looking: the source is asked meanwhile
+        if not kept.artifact.holds(self.store.artifacts):
             return None
         if kept.key != segment_key(model, _NUMPY_MAJOR) and kept.key != segment_key(
             replace(model, family="auto", id_column=""), _NUMPY_MAJOR

@@ -81,6 +81,47 @@ def test_clear_leaves_what_a_load_has_in_hand(store: Store) -> None:
     assert names(store) == {"other-1"}
 
 
+def test_clear_leaves_a_download_under_way_and_what_stands_beside_it(store: Store) -> None:
+    part = store.partial_path(ModelSettings(name="als", source="/als"))
+    left_over = store.partial_path(ModelSettings(name="als", source="/elsewhere"))
+    for path in (part, part.with_name(part.name + ".json"), left_over):
+        path.write_bytes(b"part")
+    store.hold("als", part.name)
+    store.clear("als")
+    assert {path.name for path in store.partial.iterdir()} == {part.name, f"{part.name}.json"}
+    store.let_go("als")
+    store.clear("als")
+    assert list(store.partial.iterdir()) == []
+
+
+def test_clear_takes_the_downloads_of_one_model_only(store: Store) -> None:
+    for name in ("als", "als-2"):
+        store.partial_path(ModelSettings(name=name, source="/x")).write_bytes(b"part")
+    store.clear("als")
+    assert [path.name.partition(".")[0].rpartition("-")[0] for path in store.partial.iterdir()] == ["als-2"]
+
+
+def test_clear_takes_the_folder_that_a_killed_download_left(store: Store) -> None:
+    part = store.partial_path(ModelSettings(name="als", source="gdrive://x"))
+    folder = part.with_name(part.name + ".gdown")
+    folder.mkdir()
+    (folder / "artifact.part").write_bytes(b"part" * 4096)
+    assert store.used_bytes() >= 16384
+    assert store.clear("als") >= 16384
+    assert list(store.partial.iterdir()) == []
+
+
+def test_what_is_over_the_budget_stays_while_a_load_has_it_in_hand(store: Store) -> None:
+    artifact = fetched(store, "als", "1")
+    store.keep(record(store, "als", artifact, segment(store, "als", "als-1.seg")))
+    store.max_bytes = 0
+    store.hold("als", artifact.name)
+    store.collect()
+    assert artifact.exists()
+    store.let_go("als")
+    assert not artifact.exists()
+
+
 def test_what_a_killed_process_had_in_hand_goes_at_the_next_start(store: Store) -> None:
     fetched(store, "als", "1")
     store.close()

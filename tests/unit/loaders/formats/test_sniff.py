@@ -58,13 +58,13 @@ def test_html_is_looked_for_at_the_beginning_only() -> None:
     assert not looks_like_html(b" " * 2000 + b"<html>")
 
 
-@pytest.mark.parametrize("length", [8 * n for n in range(12, 200)])
-def test_a_safetensors_file_is_one_whatever_its_header_length_looks_like(length: int) -> None:
+def test_a_safetensors_file_is_one_whatever_its_header_length_looks_like() -> None:
     """Lengths of 128 + 256n begin as a pickle does, others as a compressed file."""
     start = b'{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}'
-    data = length.to_bytes(8, "little") + start.ljust(length) + b"\x05\x06"
-    assert sniff(data[:4096], len(data)) == "safetensors"
-    assert read_file(data).root["a"].values.tolist() == [5, 6]
+    for length in range(len(start), 1600):
+        data = length.to_bytes(8, "little") + start.ljust(length) + b"\x05\x06"
+        assert sniff(data[:4096], len(data)) == "safetensors", length
+        assert read_file(data).root["a"].values.tolist() == [5, 6]
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -72,7 +72,8 @@ def test_a_source_that_comes_back_after_two_failures(world: World) -> None:
     server = world.server
     first = check_failed(server, "down", "source_unavailable")
     assert first["attempts"] == 1
-    second = server.wait_model("down", lambda model: model["failure"]["attempts"] == 2 and model["status"] == "error", "a second failure")["failure"]
+    found = server.wait_model("down", lambda model: model["status"] == "error" and model["failure"]["attempts"] == 2, "a second failure")
+    second = found["failure"]
     assert seconds(second["next_attempt_at"]) - seconds(second["at"]) > seconds(first["next_attempt_at"]) - seconds(first["at"])
     world.files.change("/down", status=200)
     # Nobody asks for it: the retry comes by itself, when it was said to.

@@ -142,3 +142,24 @@ def test_a_server_stops_while_a_download_hangs(remote: Remote, tmp_path: Path) -
     with serving(tmp_path, {"models": {"als": {"source": remote.url}}}) as server:
         wait_until_sync(lambda: predict(server).body["phase"] == "downloading", what="the download has begun")
         assert server.stop() == 0
+
+
+def test_clearing_does_not_disturb_the_download_under_way(remote: Remote, tmp_path: Path) -> None:
+    with serving(tmp_path, {"models": {"als": {"source": remote.url}}}) as server:
+        wait_until_sync(lambda: list((server.store / "partial").glob("als-*")), what="the download has begun")
+        assert server.command("DELETE", "/models/als/cache").status == 202
+        assert server.command("DELETE", "/models/clear").status == 202
+        remote.let_go(FAST)
+        server.wait_ready("als")
+        assert server.model("als")["failure"] is None
+        assert remote.proxy.connections == 1
+
+
+def test_unloading_ends_the_download_and_loading_begins_another(remote: Remote, tmp_path: Path) -> None:
+    with serving(tmp_path, {"models": {"als": {"source": remote.url}}}) as server:
+        wait_until_sync(lambda: predict(server).body["phase"] == "downloading", what="the download has begun")
+        assert server.command("POST", "/models/als/unload?wait=30").body["status"] == "unloaded"
+        assert (predict(server).status, predict(server).retry_after_s) == (503, None)
+        remote.let_go(FAST)
+        assert server.command("POST", "/models/als/load?wait=60").status == 200
+        assert predict(server).status == 200

@@ -27,7 +27,7 @@ from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
 from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, SegmentInvalid
 from loaders.plan import load_plan, need_bytes
-from loaders.process import CappedChild
+from loaders.process import CappedChild, to_the_end
 from loaders.segment import Destination, survivors
 from loaders.segment import Mapping as SegmentMapping
 from loaders.sources import Revision, limits_of, open_source
@@ -189,8 +189,9 @@ class Loader:
         with contextlib.ExitStack() as stack, _disk_errors("loading"):
             artifact_fd = _open(stack, artifact.path)
             in_memory = model.segment == "memory"
-            destination = await asyncio.to_thread(Destination, None if in_memory else self.store.segments)
-            stack.callback(destination.close)
+            making = asyncio.ensure_future(asyncio.to_thread(Destination, None if in_memory else self.store.segments))
+            stack.callback(_close_made, making)
+            destination = await to_the_end(making)
             plan = load_plan(model, self._settings.loading, artifact_fd, destination.fd, artifact.size, artifact.sha256)
             async with CappedChild((artifact_fd, destination.fd), plan["cgroup_bytes"]) as child:
                 verdict = await child.run(plan, model.load_timeout_s, lambda frame: from_phase(frame.get("phase")))
@@ -201,7 +202,7 @@ class Loader:
             name = f"{model.name}-{secrets.token_hex(8)}.seg"
             target = None if in_memory else self.store.segments / name
             await asyncio.to_thread(self.store.hold, model.name, name)
-            mapping = await _cancellable(_publish, destination, artifact_fd, target)
+            mapping = await to_the_end(asyncio.to_thread(_publish, destination, artifact_fd, target))
             family = str(verdict.get("family"))
             scorer = await asyncio.to_thread(_scorer, mapping, family)
         now = time.time()
@@ -263,14 +264,10 @@ def _publish(destination: Destination, artifact_fd: int, target: Path | None) ->
     return mapping
 
 
-async def _cancellable(step: Callable[..., Any], *args: Any) -> Any:
-    """A blocking step in a thread that a cancellation waits for: its descriptors must not be closed under it."""
-    running = asyncio.ensure_future(asyncio.to_thread(step, *args))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise
+def _close_made(making: asyncio.Future[Destination]) -> None:
+    """Close a destination, also where the load was cancelled while a thread made it."""
+    if making.done() and not making.cancelled() and making.exception() is None:
+        making.result().close()
 
 
 def _scorer(mapping: SegmentMapping, family: str) -> Scorer:
@@ -321,7 +318,7 @@ def _version_name(at: float) -> str:
 
 
 def _strings(value: Any) -> list[str]:
-    return [text for text in value if isinstance(text, str)][:16] if isinstance(value, list) else []
+    return [text[:40] for text in value if isinstance(text, str)][:16] if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str | None:

@@ -16,15 +16,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from loaders.cgroup import CgroupWall
 from loaders.errors import FAILURES, ChildCrashed, LoadError, LoadTimeout, MemoryCapExceeded, failure
 from loaders.wire import ParentEnd, WireError
 
+T = TypeVar("T")
 CHILD: tuple[str, ...] = ("-I", "-m", "loaders.child")
 _KEPT_OUTPUT = 16 << 10
+_TOLD_CHARACTERS = 2000
 _CGROUP_TRIES = 500
 log = logging.getLogger("holdfast.loading")
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
@@ -47,31 +49,34 @@ class CappedChild:
         return f"<CappedChild pid={self._process.pid} exited={self._exited.done()} walls={self.walls}>"
 
     async def __aenter__(self) -> CappedChild:
+        """Raises ChildCrashed where no process can be started."""
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-        out_r, out_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(out_w, True)
-        try:
-            # Not asyncio's own: its watcher reaps in a thread, and the death signal is bound to the thread that spawns.
-            self._process = subprocess.Popen(  # noqa: ASYNC220  vfork: a millisecond, whatever the size of this process
-                [sys.executable, *self._command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL, stdout=out_w, stderr=out_w, env=environment,
-                pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
-            )  # fmt: skip
-        except BaseException:
-            ours.close()
-            os.close(out_r)
-            raise
-        finally:
-            theirs.close()
-            os.close(out_w)
+        with contextlib.ExitStack() as undo:
+            try:
+                ours, theirs = socket.socketpair()
+                undo.callback(ours.close)
+                with theirs:
+                    self._out, out_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                    undo.callback(os.close, self._out)
+                    with os.fdopen(out_w, "wb", buffering=0) as output:
+                        os.set_blocking(out_w, True)
+                        # Not asyncio's own: its watcher reaps in a thread, and the death signal is bound to the thread that spawns.
+                        self._process = subprocess.Popen(  # noqa: ASYNC220  vfork: a millisecond, whatever the size of this process
+                            [sys.executable, *self._command, str(theirs.fileno())],
+                            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                            pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
+                        )  # fmt: skip
+                undo.callback(self._process.wait)
+                undo.callback(self._kill_group)
+                self._pidfd = os.pidfd_open(self._process.pid)
+            except OSError as error:
+                raise ChildCrashed(f"the loading process could not be started: {error.strerror or error}") from error
+            undo.pop_all()
         self._wire = ParentEnd(ours)
         self._socket = ours
-        self._out = out_r
         self._exited: asyncio.Future[None] = loop.create_future()
-        self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._pidfd, self._on_exit)
         loop.add_reader(self._out, self._on_output)
         if self._cgroup_limit:
@@ -92,7 +97,9 @@ class CappedChild:
         last: dict[str, Any] = {}
         try:
             async with asyncio.timeout(deadline_s):
-                await self._wire.send({"kind": "plan", "parent_pid": os.getpid(), **plan})
+                # A child that is dead already is heard of below.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    await self._wire.send({"kind": "plan", "parent_pid": os.getpid(), **plan})
                 while (frame := await self._next_frame()) is not None:
                     last = frame
                     if frame["kind"] in ("ok", "error"):
@@ -104,8 +111,6 @@ class CappedChild:
             raise LoadTimeout(f"the load took longer than {deadline_s:g} s") from error
         except WireError as error:
             raise ChildCrashed(f"the loading process broke its wire: {error}") from error
-        except (BrokenPipeError, ConnectionResetError):
-            await asyncio.shield(self._exited)
         if last.get("kind") == "ok":
             return last
         if last.get("kind") == "error":
@@ -131,7 +136,9 @@ class CappedChild:
             return ChildCrashed("the loading process sent an error that is none")
         if type == "memory_cap_exceeded":
             return self._cap_hit(plan, frame.get("peak_bytes"))
-        return failure(type, message, **detail)
+        error = failure(type, message[:_TOLD_CHARACTERS])
+        error.detail.update(detail)  # not as arguments: a hostile child chooses the names
+        return error
 
     def _cap_hit(self, plan: dict[str, Any], peak_bytes: Any = None) -> LoadError:
         cap = plan["data_hard_bytes"]
@@ -177,12 +184,7 @@ class CappedChild:
     async def __aexit__(self, *exc_info: object) -> None:
         if not self._exited.done():
             self._kill_group()
-        closing = asyncio.ensure_future(self._close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await closing
-            raise
+        await to_the_end(self._close())
 
     async def _close(self) -> None:
         await self._exited
@@ -200,6 +202,21 @@ class CappedChild:
                     return
                 await asyncio.sleep(0.01)
             log.warning("a cgroup stays behind: a process in it does not die", extra={"action": "cgroup_left"})
+
+
+async def to_the_end(step: Awaitable[T]) -> T:
+    """Await `step` even while this task is cancelled, however often: what it uses must not be closed under it."""
+    running = asyncio.ensure_future(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait((running,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        running.exception()  # heard of: the cancellation says more
+        raise cancelled
+    return running.result()
 
 
 def _session_of(pid: int) -> int | None:

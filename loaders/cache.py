@@ -25,6 +25,7 @@ from typing import Any
 
 from config.schema import ModelSettings
 
+_SAMPLE_HEAD, _SAMPLE_BLOCK, _SAMPLE_BLOCKS = 64 << 10, 4 << 10, 64
 CONVERTER = 1
 """Raised when packing or the segment layout changes: kept segments of another number are made again."""
 
@@ -35,23 +36,32 @@ class StoreInUse(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What must be unchanged for a file of the store to be trusted without reading it again."""
+    """What must be unchanged for a file of the store to be trusted without reading all of it again.
+
+    A file that was copied with its store (into an image, to another disk) has another inode: then its sample decides.
+    """
 
     name: str
     size: int
     inode: int
     mtime_ns: int
+    sample: str
+    """SHA-256 of the first 64 KiB and of 64 blocks spread over the rest: a copy cut short or with holes differs."""
 
     @classmethod
     def of(cls, path: Path) -> FileIdentity:
         """Raises OSError."""
         status = path.stat(follow_symlinks=False)
-        return cls(path.name, status.st_size, status.st_ino, status.st_mtime_ns)
+        return cls(path.name, status.st_size, status.st_ino, status.st_mtime_ns, _sample(path, status.st_size))
 
     def holds(self, folder: Path) -> bool:
         """Whether the file is there, unchanged."""
+        path = folder / self.name
         try:
-            return FileIdentity.of(folder / self.name) == self
+            status = path.stat(follow_symlinks=False)
+            if (status.st_size, status.st_ino, status.st_mtime_ns) == (self.size, self.inode, self.mtime_ns):
+                return True
+            return status.st_size == self.size and _sample(path, self.size) == self.sample
         except OSError:
             return False
 
@@ -229,6 +239,15 @@ def segment_key(model: ModelSettings, numpy_major: str) -> str:
     """What a segment depends on besides the artifact: source, family, options, converter, numpy's major version."""
     words = [model.source, model.sha256.lower(), model.family, model.id_column, str(CONVERTER), numpy_major]
     return _short("\0".join(words))
+
+
+def _sample(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        digest.update(file.read(_SAMPLE_HEAD))
+        for offset in range(_SAMPLE_HEAD, size, max(_SAMPLE_BLOCK, (size - _SAMPLE_HEAD) // _SAMPLE_BLOCKS)):
+            digest.update(os.pread(file.fileno(), _SAMPLE_BLOCK, offset))
+    return digest.hexdigest()
 
 
 def _short(text: str) -> str:

@@ -96,7 +96,8 @@ def close_files() -> list[str]:
         return []
     filesystem = (1 << (13 if abi == 1 else 14 if abi == 2 else 15 if abi < 5 else 16)) - 1
     network = 3 if abi >= 4 else 0
-    attributes = struct.pack("QQ", filesystem, network)[: 8 if abi < 4 else 16]
+    scoped = 3  # abstract Unix sockets and signals stay inside
+    attributes = struct.pack("QQQ", filesystem, network, scoped)[: 8 if abi < 4 else 16 if abi < 6 else 24]
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     ruleset = _libc.syscall(_LANDLOCK_CREATE, buffer, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset < 0:
@@ -106,12 +107,16 @@ def close_files() -> list[str]:
     return ["landlock"] if stands else []
 
 
-_DENIED = {"x86_64": (0xC000003E, (56, 57, 58, 59, 101, 322, 435)), "aarch64": (0xC00000B7, (220, 221, 117, 281, 435))}
-"""Audit architecture, and the numbers of clone, fork, vfork, execve, ptrace, execveat, clone3 on it."""
+_DENIED = {
+    "x86_64": (0xC000003E, (56, 57, 58, 59, 322, 435, 101, 310, 311, 62, 200, 234, 129, 297, 424, 438)),
+    "aarch64": (0xC00000B7, (220, 221, 281, 435, 117, 270, 271, 129, 130, 131, 138, 240, 424, 438)),
+}
+"""Audit architecture, and the numbers on it of clone, fork, vfork, execve, execveat, clone3, ptrace, process_vm_readv and
+_writev, kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, pidfd_getfd."""
 
 
 def close_processes() -> list[str]:
-    """A seccomp filter that refuses (EPERM) to start, become or trace another process. Needs no_new_privs."""
+    """A seccomp filter that refuses (EPERM) to start, become, trace or signal another process. Needs no_new_privs."""
     known = _DENIED.get(platform.machine())
     if known is None:
         return []

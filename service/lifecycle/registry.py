@@ -19,7 +19,7 @@ from .events import Event, LoadCommanded, ReloadCommanded, Requested, UnloadComm
 from .lease import Held, Lease
 from .policy import is_hopeless, is_settled, status_of
 from .state import Entry, Status
-from .view import ModelView, NotReady, Redact, redact_source
+from .view import ModelView, NotReady
 
 __all__ = ["Lease", "LocalRegistry", "ModelView", "NotReady", "Registry", "Subscription", "UnknownModel"]
 
@@ -87,12 +87,10 @@ class LocalRegistry:
         *,
         dispatch: Callable[[str, Event], None],
         clear: Callable[[str | None], Awaitable[int]],
-        redact: Redact = redact_source,
     ) -> None:
         self._models = models
         self._dispatch = dispatch
         self._clear = clear
-        self._redact = redact
         self._current = {name: Current(Entry(name, on_demand=settings.load == "on_demand"), None) for name, settings in models.items()}
         self._bells = {name: Bell() for name in models}
         self._subscriptions: set[Subscription] = set()
@@ -127,7 +125,7 @@ class LocalRegistry:
 
     def view(self, name: str) -> ModelView:
         current = self.current(name)
-        return ModelView(self._models[name], current.entry, current.held.facts if current.held is not None else None, self._redact)
+        return ModelView(self._models[name], current.entry, current.held.facts if current.held is not None else None)
 
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self._models)

@@ -42,7 +42,6 @@ from .ports import Admission, Loaded, Loader
 from .registry import LocalRegistry
 from .run import AttemptRun
 from .slots import LoadSlots
-from .view import Redact, redact_source
 from .watching import poll_source, watch_source
 
 _log = logging.getLogger("holdfast.lifecycle")
@@ -67,9 +66,8 @@ class Supervisor:
         random: Callable[[], float] = _random.random,
         sleep: Sleep = asyncio.sleep,
         policy: RetryPolicy = DEFAULT_RETRY,
-        redact: Redact = redact_source,
     ) -> None:
-        self.registry = LocalRegistry(models, dispatch=self._command, clear=loader.clear, redact=redact)
+        self.registry = LocalRegistry(models, dispatch=self._command, clear=loader.clear)
         self._models = models
         self._loader = loader
         self._slots = LoadSlots(admission, concurrency=concurrency, sleep=sleep)

@@ -5,37 +5,18 @@ Covers: the fields of the status object. Does not cover: what HTTP makes of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from config.schema import ModelSettings
+from loaders.sources.address import redact
 
 from .errors import LifecycleError
 from .policy import eta_s, is_stale, status_of
 from .ports import Loaded
 from .state import Entry, Failure, Phase, Status, StoryLine
-
-Redact = Callable[[str], str]
-
-_PUBLIC_QUERY_KEYS = frozenset({"export", "generation", "id", "version", "versionid"})
-
-
-def redact_source(source: str) -> str:
-    """The source without what may be secret: user and password, and the values of query fields that do not name a file."""
-    if "://" not in source:
-        return source
-    try:
-        parts = urlsplit(source)
-    except ValueError:  # not a URL that anybody can take apart: show none of it but the scheme
-        return source.split("://", 1)[0] + "://"
-    fields = (
-        f"{quote(key)}={quote(value) if key.lower() in _PUBLIC_QUERY_KEYS else '...'}"
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
-    )
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(fields), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +53,6 @@ class ModelView:
     settings: ModelSettings
     entry: Entry
     loaded: Facts | None
-    redact: Redact = field(default=redact_source, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -98,7 +78,7 @@ class ModelView:
             "reason": attempt.reason if attempt is not None else None,
             "version": loaded.version if loaded is not None else None,
             "family": loaded.family if loaded is not None else (settings.family if settings.family != "auto" else None),
-            "source": self.redact(settings.source),
+            "source": redact(settings.source),
             "revision": loaded.revision if loaded is not None else None,
             "required": settings.required,
             "artifact_bytes": loaded.artifact_bytes if loaded is not None else None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from config.schema import ModelSettings
 from models.base import Query, Ranking
 from tests.artifacts.ids import make_ids, plain
 from tests.artifacts.nmf import expected_nmf, nmf_dict
@@ -108,8 +110,6 @@ async def test_restart_maps_the_kept_segment(tmp_path: Path) -> None:
         first = await bring(loader, path)
         answer = first.scorer.recommend(Query([artifact_user(als_dict("str"))], k=5))[0]
         await first.close()
-    from config.schema import ModelSettings
-
     async with open_loader(tmp_path) as loader:
         model = ModelSettings(name="m", source=str(path))
         again = await loader.restore(model)
@@ -130,3 +130,23 @@ async def test_a_segment_in_memory_leaves_no_file(tmp_path: Path) -> None:
         assert isinstance(version.scorer.recommend(Query([artifact_user(artifact)], k=3))[0], Ranking)
         assert not list(loader.store.segments.iterdir())
         await version.close()
+
+
+@pytest.mark.parametrize("way", ["pickle5", "joblib"])
+async def test_a_copied_store_serves_without_its_source(way: str, tmp_path: Path) -> None:
+    """As when `holdfast fetch` baked the models into an image: other inodes, other times."""
+    path = write(als_dict("str"), tmp_path / "model", way)
+    model = ModelSettings(name="m", source=str(path))
+    async with open_loader(tmp_path / "built") as loader:
+        first = await bring(loader, path)
+        await first.close()
+    shutil.copytree(tmp_path / "built", tmp_path / "copied", copy_function=shutil.copyfile)
+    path.unlink()
+    async with open_loader(tmp_path / "copied") as loader:
+        again = await loader.restore(model)
+        assert again is not None and again.version == first.version
+        await again.close()
+        cut = next((loader.store.artifacts if way == "joblib" else loader.store.segments).iterdir())
+        data = cut.read_bytes()
+        cut.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+        assert await loader.restore(model) is None

@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.acceptance.running import LOADS_WITHIN_S, Beside, Reply, Server, serving
@@ -160,6 +161,12 @@ def test_unloading_ends_the_download_and_loading_begins_another(remote: Remote, 
         wait_until_sync(lambda: predict(server).body["phase"] == "downloading", what="the download has begun")
         assert server.command("POST", "/models/als/unload?wait=30").body["status"] == "unloaded"
         assert (predict(server).status, predict(server).retry_after_s) == (503, None)
+        wait_until_sync(lambda: remote.proxy.address not in peers(server), what="the connection is closed")
         remote.let_go(FAST)
         assert server.command("POST", "/models/als/load?wait=60").status == 200
         assert predict(server).status == 200
+
+
+def peers(server: Server) -> set[tuple[str, int]]:
+    """Whom the server is connected with."""
+    return {tuple(connection.raddr) for connection in psutil.Process(server.pid).net_connections("tcp") if connection.raddr}

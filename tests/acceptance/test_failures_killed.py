@@ -101,7 +101,7 @@ def test_three_dead_children_are_enough_until_somebody_asks(server: Server) -> N
     with Steady(server):
         check_loading(server.predict("thrice", ASK), "thrice")
         for attempt in (1, 2, 3):
-            stopped_in(server, "thrice", "loading").kill()
+            stopped_in(server, "thrice", "verifying").kill()
             failure = check_failed(server, "thrice", "child_crashed")
             assert (failure["attempts"], failure["retryable"]) == (attempt, attempt < 3)
         check_nothing_left(server)

@@ -12,6 +12,9 @@ import psutil
 from tests.acceptance.running import LOADS_WITHIN_S, Server
 from tests.support import wait_until_sync
 
+_BEGUN_BYTES = 3 << 20
+"""A child that has read less, of its own program, is nowhere near its first phase's work: it need not be slowed down."""
+
 
 def loading_child(server: Server) -> psutil.Process | None:
     """The one child that loads a model, None while there is none. Raises AssertionError for several."""
@@ -33,6 +36,7 @@ def stopped_in(server: Server, name: str, phase: str, also: Callable[[psutil.Pro
     Between two steps the child stands still, so what the server shows then is where the child is.
     """
     child: psutil.Process = wait_until_sync(lambda: loading_child(server), LOADS_WITHIN_S, what=f"a child loads {name}")
+    wait_until_sync(lambda: child.io_counters().read_chars > _BEGUN_BYTES, LOADS_WITHIN_S, what="the child has begun")
     while True:
         child.suspend()
         status = server.model(name)

@@ -158,7 +158,7 @@ def test_clearing_does_not_disturb_the_download_under_way(remote: Remote, tmp_pa
 
 def test_unloading_ends_the_download_and_loading_begins_another(remote: Remote, tmp_path: Path) -> None:
     with serving(tmp_path, {"models": {"als": {"source": remote.url}}}) as server:
-        wait_until_sync(lambda: predict(server).body["phase"] == "downloading", what="the download has begun")
+        wait_until_sync(lambda: remote.proxy.address in peers(server), what="the download has begun")
         assert server.command("POST", "/models/als/unload?wait=30").body["status"] == "unloaded"
         assert (predict(server).status, predict(server).retry_after_s) == (503, None)
         wait_until_sync(lambda: remote.proxy.address not in peers(server), what="the connection is closed")

@@ -114,7 +114,7 @@ class Loader:
         with contextlib.ExitStack() as stack:
             segment_fd = _open(stack, self.store.segments / kept.segment.name)
             artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name) if kept.adopts and kept.artifact else None
-            scorer = _scorer(SegmentMapping(segment_fd, artifact_fd), kept.family)
+            scorer = _scorer(SegmentMapping(segment_fd, artifact_fd, is_checked=True), kept.family)
         return Version(kept, scorer, {**kept.load, "from_segment": True})
 
     # -- fetch --------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from models.bundle import Bundle
 HEADER = 64 << 10
 """Bytes reserved for the header, so that data starts on a page and the number of arrays need not be known beforehand."""
 ALIGN = 64
+_DETAILS_DEPTH = 8
 
 
 class Destination:
@@ -149,17 +150,20 @@ class Mapping:
     Unmapped when the last array over it is gone; drop the last reference in a thread (70 ms/GB).
     """
 
-    def __init__(self, segment_fd: int, artifact_fd: int | None) -> None:
-        """Blocking. Raises SegmentInvalid for anything a well-behaved child does not write. Keeps neither descriptor."""
+    def __init__(self, segment_fd: int, artifact_fd: int | None, *, is_checked: bool = False) -> None:
+        """Blocking. Raises SegmentInvalid for anything a well-behaved child does not write. Keeps neither descriptor.
+
+        `is_checked`: the arrays' content was looked through before this file was kept, so that a restart need not read it.
+        """
         self.size = os.fstat(segment_fd).st_size
         try:
-            self.bundle = _open(segment_fd, self.size, artifact_fd)
+            self.bundle = _open(segment_fd, self.size, artifact_fd, is_checked)
         except (BadHeader, ValueError, TypeError, KeyError, RecursionError) as error:
             raise SegmentInvalid(f"the segment is not well formed: {error}") from error
         self.allocated_bytes = os.fstat(segment_fd).st_blocks * 512
 
 
-def _open(fd: int, size: int, artifact_fd: int | None) -> Bundle:
+def _open(fd: int, size: int, artifact_fd: int | None, is_checked: bool) -> Bundle:
     head = os.pread(fd, 8, 0)
     length = header_length(head, size)
     if length > HEADER - 8:  # the writer's is never longer, and JSON takes many times its size in memory
@@ -169,6 +173,8 @@ def _open(fd: int, size: int, artifact_fd: int | None) -> Bundle:
     family, meta, details, adopted, transposed = (note[key] for key in ("family", "meta", "details", "adopted", "transposed"))
     if not (isinstance(family, str) and all(isinstance(part, dict) for part in (meta, details, adopted)) and isinstance(transposed, list)):
         raise BadHeader("the note is malformed")
+    if not _is_shallow(details, _DETAILS_DEPTH):
+        raise BadHeader("the details are nested too deeply")  # every status page shows them
     memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
     arrays: dict[str, NDArray[Any]] = {}
     for entry in entries:
@@ -182,7 +188,12 @@ def _open(fd: int, size: int, artifact_fd: int | None) -> Bundle:
         arrays.update(_adopted(adopted, artifact_fd))
     for name in transposed:
         arrays[name] = arrays[name].T
-    return Bundle(family, arrays, meta, details)
+    return Bundle(family, arrays, meta, details, is_checked)
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_shallow(child, depth - 1) for child in children)
 
 
 def _adopted(table: dict[str, Any], fd: int) -> dict[str, NDArray[Any]]:

@@ -26,12 +26,14 @@ class Bundle:
     arrays: C-contiguous, of kinds b i u f, read-only in the server.
     meta: JSON; how the arrays are to be read, chosen by the family's pack.
     details: JSON; what a status page shows.
+    is_checked: whether the arrays' content was looked through before; if so, a scorer looks only at what costs nothing.
     """
 
     family: str
     arrays: Arrays
     meta: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    is_checked: bool = False
 
     def array(self, name: str, *, ndim: int, kinds: str, rows: int | None = None) -> NDArray[Any]:
         """The named array, checked. Raises BadBundle if it is absent or not of this rank, dtype kind and row count."""

@@ -114,7 +114,8 @@ class IdTable:
             self._start = start
             return
         self._order = bundle.array(f"{name}.order", ndim=1, kinds="i", rows=rows)
-        if rows and (int(self._order.min()) < 0 or int(self._order.max()) >= rows):
+        is_new = not bundle.is_checked
+        if is_new and rows and (int(self._order.min()) < 0 or int(self._order.max()) >= rows):
             raise BadBundle(f"id table {name!r} points outside its rows")
         if self.kind == "int":
             self._ids = bundle.array(f"{name}.ids", ndim=1, kinds="i", rows=rows)
@@ -126,9 +127,11 @@ class IdTable:
         self._utf8 = bundle.array(f"{name}.utf8", ndim=1, kinds="u")
         self._ranked = bundle.array(f"{name}.hashes", ndim=1, kinds="u", rows=rows)
         self._is_int = bundle.array(f"{name}.is_int", ndim=1, kinds="u", rows=rows) if self.kind == "mixed" else None
-        if int(self._offsets[0]) != 0 or int(self._offsets[-1]) != len(self._utf8) or (rows and int(np.diff(self._offsets).min()) < 0):
+        if int(self._offsets[0]) != 0 or int(self._offsets[-1]) != len(self._utf8):
+            raise BadBundle(f"id table {name!r} has offsets that do not cover its text")
+        if is_new and rows and int(np.diff(self._offsets).min()) < 0:
             raise BadBundle(f"id table {name!r} has offsets out of order")
-        if longest_run(self._ranked) > MAX_COLLISIONS:
+        if is_new and longest_run(self._ranked) > MAX_COLLISIONS:
             raise BadBundle(f"id table {name!r} has ids made to collide")
 
     def row(self, id: Id) -> int | None:

@@ -42,7 +42,8 @@ class FactorScorer:
         if "seen.indptr" in bundle.arrays:
             self._seen_starts = bundle.array("seen.indptr", ndim=1, kinds="i", rows=len(self._users) + 1)
             self._seen_items = bundle.array("seen.indices", ndim=1, kinds="iu")
-            check_csr(self._seen_starts, self._seen_items, len(self._items))
+            if not bundle.is_checked:
+                check_csr(self._seen_starts, self._seen_items, len(self._items))
 
     def ids_in_words(self) -> Mapping[str, str]:
         return {"users": self._user_ids.in_words(), "items": self._item_ids.in_words()}

@@ -29,6 +29,9 @@ _SAMPLE_HEAD, _SAMPLE_BLOCK, _SAMPLE_BLOCKS = 64 << 10, 4 << 10, 64
 CONVERTER = 1
 """Raised when packing or the segment layout changes: kept segments of another number are made again."""
 
+_UNFINISHED = ".segment-"
+"""What a segment is called until it has its own name, on a file system without nameless files for as long as it is written."""
+
 
 class StoreInUse(RuntimeError):
     """Another process holds the store."""
@@ -122,7 +125,7 @@ class Store:
             self._lock = -1
 
     def _sweep(self) -> None:
-        for path in self.segments.glob(".segment-*"):
+        for path in self.segments.glob(f"{_UNFINISHED}*"):
             path.unlink(missing_ok=True)
         for path in self._kept.glob("*.new"):
             path.unlink(missing_ok=True)
@@ -197,7 +200,8 @@ class Store:
         named = {identity.name for kept in records for identity in (kept.artifact, kept.segment) if identity is not None}
         held = set[str]().union(*self._in_hand.values())
         needed = named | held
-        freed = sum(_unlink(path) for folder in (self.artifacts, self.segments) for path in folder.iterdir() if path.name not in needed)
+        whole = [path for folder in (self.artifacts, self.segments) for path in folder.iterdir() if not path.name.startswith(_UNFINISHED)]
+        freed = sum(_unlink(path) for path in whole if path.name not in needed)
         spare = sorted(
             (kept for kept in records if kept.artifact is not None and not kept.adopts and kept.segment is not None),
             key=lambda kept: kept.loaded_at,

@@ -54,6 +54,16 @@ def test_a_load_that_ends_leaves_the_files_of_those_that_still_run(store: Store)
     assert waiting.read_bytes() == b"artifact"
 
 
+def test_a_load_that_ends_leaves_the_segment_that_another_is_writing(store: Store) -> None:
+    unfinished = store.segments / ".segment-1-00ff"
+    unfinished.write_bytes(b"half")
+    store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
+    assert unfinished.exists()
+    store.close()
+    store.open()
+    assert not unfinished.exists()
+
+
 def test_a_load_that_failed_leaves_nothing_but_what_was_kept_before(store: Store) -> None:
     store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
     fetched(store, "als", "2")

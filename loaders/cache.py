@@ -181,10 +181,12 @@ class Store:
         with self._changing:
             self._in_hand.setdefault(model, set()).add(name)
 
-    def let_go(self, model: str) -> None:
-        """Delete what was held for this model, where no record names it."""
+    def let_go(self, model: str, keep: str | None = None) -> None:
+        """Delete what was held for this model, where no record names it; `keep` is held on."""
         with self._changing:
             self._in_hand.pop(model, None)
+            if keep is not None:
+                self._in_hand[model] = {keep}
             self.collect()
 
     def collect(self) -> int:

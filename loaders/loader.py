@@ -25,7 +25,7 @@ import numpy as np
 
 from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
-from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, SegmentInvalid
+from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, Retry, SegmentInvalid
 from loaders.plan import load_plan, need_bytes
 from loaders.process import CappedChild, to_the_end
 from loaders.segment import Destination, survivors
@@ -86,6 +86,8 @@ class Loader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.store = Store(settings.store.path, settings.store.max_bytes)
+        self._unloaded: dict[str, StoredArtifact] = {}
+        """Fetched artifacts whose load failed in a way that is tried again: gigabytes that need not come twice."""
 
     async def open(self) -> None:
         """Raises OSError, loaders.cache.StoreInUse."""
@@ -124,9 +126,12 @@ class Loader:
     ) -> StoredArtifact | None:
         """What is current, in the store; None when the source says that `known` still is. Raises LoadError."""
         into = self.store.partial_path(model)
+        there = self._unloaded.pop(model.name, None)
         try:
             await asyncio.to_thread(self.store.hold, model.name, into.name)
-            fetched = await self._fetch(model, into, known, on_progress)
+            if there is None and known is None:
+                there = await asyncio.to_thread(self._kept_artifact, model)
+            fetched = await self._fetch(model, into, known, there, on_progress)
         except BaseException:
             await asyncio.to_thread(self.store.let_go, model.name)
             raise
@@ -135,11 +140,17 @@ class Loader:
         return fetched
 
     async def _fetch(
-        self, model: ModelSettings, into: Path, known: str | None, on_progress: Callable[[int, int | None], None]
+        self,
+        model: ModelSettings,
+        into: Path,
+        known: str | None,
+        there: StoredArtifact | None,
+        on_progress: Callable[[int, int | None], None],
     ) -> StoredArtifact | None:
         source = open_source(model, self._settings.s3)
-        there = await asyncio.to_thread(self._kept_artifact, model) if known is None else None
-        known_revision = Revision(known) if known is not None else Revision(there.revision) if there is not None else None
+        # What lies here unloaded is asked about before what serves: it is the newer one.
+        asked = there.revision if there is not None else known
+        known_revision = Revision(asked) if asked is not None else None
         with _disk_errors("fetching"):
             fetched = await source.fetch(into, limits=limits_of(model), on_progress=on_progress, known=known_revision)
             if fetched is None:
@@ -177,11 +188,16 @@ class Loader:
         return need_bytes(model, artifact.size, learned)
 
     async def load(self, model: ModelSettings, artifact: StoredArtifact, *, on_phase: OnPhase) -> Version:
-        """Run the capped child over the artifact and map what it made; a failed load leaves no file. Raises LoadError."""
+        """Run the capped child over the artifact and map what it made. Raises LoadError.
+
+        A failed load leaves no file, but for a remote artifact whose load is worth another try.
+        """
         try:
             return await self._load(model, artifact, _phases(on_phase))
-        except BaseException:
-            await asyncio.to_thread(self.store.let_go, model.name)
+        except BaseException as error:
+            await asyncio.to_thread(self.store.let_go, model.name, artifact.path.name if _is_worth_keeping(model, error) else None)
+            if _is_worth_keeping(model, error):
+                self._unloaded[model.name] = artifact
             raise
 
     async def _load(self, model: ModelSettings, artifact: StoredArtifact, from_phase: Callable[[Any], None]) -> Version:
@@ -246,7 +262,14 @@ class Loader:
 
     async def clear(self, model: str | None) -> int:
         """Delete fetched artifacts and segments (mapped ones live on without a name); bytes freed."""
+        for name in [name for name in self._unloaded if model in (None, name)]:
+            del self._unloaded[name]
+            await asyncio.to_thread(self.store.let_go, name)
         return await asyncio.to_thread(self.store.clear, model)
+
+
+def _is_worth_keeping(model: ModelSettings, error: BaseException) -> bool:
+    return isinstance(error, LoadError) and error.retry in (Retry.BACKOFF, Retry.LIMITED, Retry.ONCE) and scheme_of(model.source) != "file"
 
 
 def _publish(destination: Destination, artifact_fd: int, target: Path | None) -> SegmentMapping:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,14 +20,23 @@ DATA_BYTES = 256 << 20
 FILE_BYTES = 8 << 20
 
 
-def start(data_bytes: int, *before: str) -> subprocess.Popen[str]:
-    command = [*before, sys.executable, str(PROGRAM), str(os.getpid()), str(data_bytes), str(FILE_BYTES)]
+PARENT = """
+import os, subprocess, sys, time
+program, *numbers = sys.argv[1:]
+child = subprocess.Popen([sys.executable, program, str(os.getpid()), *numbers], stdout=subprocess.PIPE, text=True)
+print(child.pid, child.stdout.readline(), flush=True)
+time.sleep(600)
+"""
+
+
+def start(folder: Path, data_bytes: int, *before: str) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, str(PROGRAM), str(os.getpid()), str(data_bytes), str(FILE_BYTES), str(folder)]
     return subprocess.Popen(command, cwd=ROOT, env=python_environment({"PYTHONPATH": str(ROOT)}), stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
-def inside() -> dict[str, Any]:
-    process = start(DATA_BYTES)
+def inside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    process = start(tmp_path_factory.mktemp("walled"), DATA_BYTES)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     found: dict[str, Any] = json.loads(out)
@@ -81,22 +89,23 @@ def test_nobody_is_reached(inside: dict[str, Any]) -> None:
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     """A parent that is killed -9 can clean up nothing."""
-    code = (
-        "import subprocess, sys, os, time\n"
-        f"p = subprocess.Popen([sys.executable, {str(PROGRAM)!r}, str(os.getpid()), '0', '1000000'], stdout=subprocess.PIPE)\n"
-        "print(p.pid, p.stdout.readline().decode(), flush=True)\n"
-        "time.sleep(600)\n"
-    )
+    arguments = [str(PROGRAM), "0", str(FILE_BYTES), str(tmp_path)]
     parent = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=python_environment({"PYTHONPATH": str(ROOT)}), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, *arguments],
+        cwd=ROOT,
+        env=python_environment({"PYTHONPATH": str(ROOT)}),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with parent:
-        assert parent.stdout is not None
-        pid, _, stand = parent.stdout.readline().partition(" ")
-        assert "rlimit" in json.loads(stand)
-        child = psutil.Process(int(pid))
-        assert child.is_running()
-        parent.send_signal(signal.SIGKILL)
+        try:
+            assert parent.stdout is not None
+            pid, _, stand = parent.stdout.readline().partition(" ")
+            assert "rlimit" in json.loads(stand)
+            child = psutil.Process(int(pid))
+            assert not has_ended(child)
+        finally:
+            parent.kill()
     wait_until_sync(lambda: has_ended(child), what="the child is gone")
 
 
@@ -107,8 +116,8 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def test_it_does_not_begin_where_its_parent_is_gone() -> None:
+def test_it_does_not_begin_where_its_parent_is_gone(tmp_path: Path) -> None:
     other_parent = ["sh", "-c", '"$0" "$@"; exit $?']
-    process = start(0, *other_parent)
+    process = start(tmp_path, 0, *other_parent)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and not out

@@ -1,5 +1,6 @@
-"""Tries what the walls forbid, from inside: run as `python walled_child.py PARENT_PID DATA_BYTES FILE_BYTES`; prints one JSON object.
+"""Tries what the walls forbid, from inside; prints one JSON object of what came of it.
 
+Run as `python walled_child.py PARENT_PID DATA_BYTES FILE_BYTES FOLDER`.
 With DATA_BYTES 0 it puts up its walls, says so, and waits for its parent to die.
 """
 
@@ -17,13 +18,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from loaders import walls
 
 
 def main() -> None:
-    parent, data_bytes, file_bytes = map(int, sys.argv[1:])
+    parent, data_bytes, file_bytes = map(int, sys.argv[1:4])
     memfd = os.memfd_create("grown")
+    folder = Path(sys.argv[4])
+    (folder / "there").touch()
     memory = walls.PrivateMemory()
     stand = walls.limit(data_bytes or 1 << 30, (data_bytes or 1 << 30) + (64 << 20), file_bytes, 60)
     stand += walls.isolate(parent)
@@ -34,10 +38,10 @@ def main() -> None:
             time.sleep(60)
     result = {
         "walls": stand,
-        "open_to_read": attempt(lambda: os.open("/etc/hostname", os.O_RDONLY)),
-        "open_to_write": attempt(lambda: os.open("/tmp/written", os.O_WRONLY | os.O_CREAT)),
-        "list": attempt(lambda: os.listdir("/")),
-        "unlink": attempt(lambda: os.unlink("/etc/hostname")),
+        "open_to_read": attempt(lambda: os.open(folder / "there", os.O_RDONLY)),
+        "open_to_write": attempt(lambda: os.open(folder / "new", os.O_WRONLY | os.O_CREAT)),
+        "list": attempt(lambda: os.listdir(folder)),
+        "unlink": attempt(lambda: (folder / "there").unlink()),
         "fork": attempt(os.fork),
         "exec": attempt(lambda: os.execv(sys.executable, [sys.executable, "-c", ""])),
         "spawn": attempt(lambda: subprocess.run([sys.executable, "-c", ""], check=False)),

@@ -1,6 +1,6 @@
 """What a server has left: files of its store that no record names, processes.
 
-Does not cover: partial downloads of a model that will go on with them; those are asked for by name.
+Does not cover: what a model's next attempt goes on with, a partial download or an artifact; those are allowed by the model's name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tests.acceptance.running import Server
-from tests.support import wait_until_sync
+from tests.support import ConditionNotMet, wait_until_sync
 
 _ALWAYS = {"lock", "server.json"}
 
@@ -31,16 +31,20 @@ def records(store: Path) -> set[str]:
     return {path.stem for path in (store / "kept").glob("*.json")}
 
 
-def check_nothing_left(server: Server, *, resumable: Collection[str] = (), deadline_s: float = 10.0) -> None:
+def check_nothing_left(server: Server, *, resumable: Collection[str] = (), reused: Collection[str] = (), deadline_s: float = 10.0) -> None:
     """Raises AssertionError unless the server has no child and its store no file but those of kept models.
 
-    Partial downloads of the models in `resumable` may be there: their next attempt goes on with them. What a finishing
-    attempt has just let go may take a moment.
+    A partial download of each model in `resumable` may be there, and one artifact of each in `reused`: their next attempt
+    goes on with it. What a finishing attempt has just let go may take a moment.
     """
-    wait_until_sync(lambda: not server.children(), deadline_s, what="no child is left")
-    wait_until_sync(lambda: not _left(server.store, resumable), deadline_s, what="no file is left")
+    try:
+        wait_until_sync(lambda: not server.children() and not _left(server.store, resumable, reused), deadline_s, what="nothing is left")
+    except ConditionNotMet as error:
+        raise AssertionError(f"{error}: {server.children()}, {_left(server.store, resumable, reused)}") from error
 
 
-def _left(store: Path, resumable: Collection[str]) -> list[str]:
-    starts = tuple(f"partial/{name}-" for name in resumable)
-    return [path for path in unnamed_files(store) if not (starts and path.startswith(starts))]
+def _left(store: Path, resumable: Collection[str], reused: Collection[str]) -> list[str]:
+    left = unnamed_files(store)
+    partials = tuple(f"partial/{name}-" for name in resumable)
+    artifacts = [next((path for path in left if path.startswith(f"artifacts/{name}-")), "") for name in reused]
+    return [path for path in left if path not in artifacts and not (partials and path.startswith(partials))]

@@ -20,6 +20,7 @@ _CHUNK_SCORES = 4 << 20
 """Scores computed at once for a batch: bounds its private memory to 16 MiB of float32."""
 _PER_ID = 5_000
 """Multiply-adds that take as long as looking one id up, or naming one in an answer."""
+_CHUNK_ROWS = 1 << 14
 _MARGIN = 16
 """Candidates beyond k that are re-scored exactly, so that the order does not depend on how the product was blocked."""
 
@@ -65,11 +66,12 @@ class FactorScorer:
         ]
         excluded = np.array(self._item_ids.rows(query.exclude), np.int64)
         step = max(1, _CHUNK_SCORES // max(1, len(self._items)))
-        for begin in range(0, len(known), step):
-            chunk = known[begin : begin + step]
-            scores = self._scores([row for _, row in chunk])
-            for (at, row), line in zip(chunk, scores, strict=True):
-                answers[at] = self._rank(query, at, row, line, excluded)
+        with np.errstate(all="ignore"):  # factors that are no numbers give scores that are none, and those are left out
+            for begin in range(0, len(known), step):
+                chunk = known[begin : begin + step]
+                scores = self._scores([row for _, row in chunk])
+                for (at, row), line in zip(chunk, scores, strict=True):
+                    answers[at] = self._rank(query, at, row, line, excluded)
         return answers
 
     def _scores(self, rows: list[int]) -> NDArray[Any]:
@@ -85,18 +87,37 @@ class FactorScorer:
             scores[seen] = -np.inf
         if len(excluded):
             scores[excluded] = -np.inf
-        best = top(scores, query.k + _MARGIN)
-        best = best[np.isfinite(scores[best])]
-        exact = self._items[best].astype(np.float64) @ self._users[row].astype(np.float64)
-        order = np.lexsort((best, -exact))[: query.k]
-        return Ranking(query.users[at], self._item_ids.ids(best[order]), exact[order].tolist())
+        user = self._users[row].astype(np.float64)
+        rows = self._contenders(scores, query.k, user)
+        exact = exact_scores(self._items, rows, user)
+        order = np.argsort(-exact, kind="stable")[: query.k]
+        return Ranking(query.users[at], self._item_ids.ids(rows[order]), exact[order].tolist())
+
+    def _contenders(self, scores: NDArray[Any], k: int, user: NDArray[Any]) -> NDArray[Any]:
+        """Rows, ascending, of the k best and of all that tie with them, for all that the product's rounding can tell."""
+        scores[~np.isfinite(scores)] = -np.inf
+        wanted = k + _MARGIN
+        length = float(np.sqrt(user @ user))
+        if wanted >= len(scores) or not length:
+            # Every item ties for a user without a single factor (nobody interacted yet): the first ones win.
+            return np.flatnonzero(scores > -np.inf)[: None if length else k]
+        best = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
+        best = best[scores[best] > -np.inf]
+        if len(best) < wanted:
+            return np.sort(best)
+        factors = self._items[best].astype(np.float64)
+        slack = 2 * len(user) * np.finfo(scores.dtype).eps * length * float(np.sqrt((factors * factors).sum(axis=1).max()))
+        lowest = scores[best].min() - (slack if np.isfinite(slack) else 0.0)
+        return np.flatnonzero((scores >= lowest) & (scores > -np.inf))
 
 
-def top(scores: NDArray[Any], k: int) -> NDArray[Any]:
-    """Indices of the k largest of a 1-d array, in no order; all of them where it has no more than k."""
-    if k >= len(scores):
-        return np.arange(len(scores))
-    return np.argpartition(scores, len(scores) - k)[len(scores) - k :]
+def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any]) -> NDArray[Any]:
+    """Scores of some rows in float64, each summed by itself: BLAS rounds a row by where it stands among the others."""
+    exact = np.empty(len(rows))
+    for begin in range(0, len(rows), _CHUNK_ROWS):
+        some = rows[begin : begin + _CHUNK_ROWS]
+        exact[begin : begin + _CHUNK_ROWS] = (items[some].astype(np.float64) * user).sum(axis=1)
+    return exact
 
 
 def check_csr(indptr: NDArray[Any], indices: NDArray[Any], columns: int) -> None:

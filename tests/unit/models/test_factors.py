@@ -128,7 +128,7 @@ def test_many_threads_ask_one_scorer() -> None:
     wanted = scorer.recommend(Query(list(range(64)), 9))
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda user: scorer.recommend(Query([user % 64], 9))[0], range(512)):
-            assert found == wanted[int(found.user)]  # type: ignore[union-attr, arg-type]
+            assert found == wanted[int(found.user)]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

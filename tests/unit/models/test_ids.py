@@ -23,7 +23,7 @@ texts = st.text(max_size=6)
 @given(
     ids=st.lists(ints, unique=True, max_size=30)
     | st.lists(texts, unique=True, max_size=30)
-    | st.lists(ints | texts | ints.map(str), unique_by=lambda id: (type(id), id), max_size=30)
+    | st.lists(ints | texts | ints.map(str), unique_by=lambda value: (type(value), value), max_size=30)
 )
 @settings(deadline=None)
 def test_round_trip(ids: list[Any]) -> None:
@@ -107,8 +107,8 @@ def test_longest_run(values: list[int]) -> None:
 
 
 def forged(kind: str, change: dict[str, NDArray[Any] | None], meta: dict[str, Any] | None = None) -> None:
-    ids: list[Any] = {"int": [9, 4, 7], "str": ["a", "bb", "c"], "mixed": ["a", 1, "c"], "range": [4, 5, 6]}[kind]
-    arrays, found = pack_ids("ids", ids)
+    kinds: dict[str, list[Any]] = {"int": [9, 4, 7], "str": ["a", "bb", "c"], "mixed": ["a", 1, "c"], "range": [4, 5, 6]}
+    arrays, found = pack_ids("ids", kinds[kind])
     arrays.update({f"ids.{name}": array for name, array in change.items() if array is not None})
     for name, array in change.items():
         if array is None:

@@ -24,6 +24,9 @@ from tests.acceptance.running import ADMIN, Beside, Server, serving
 from tests.artifacts.hostile.entry import honest
 from tests.doubles.files import FileServer, Served
 
+# The doubles run in this process: a connection of a retry or a poll may be open whenever a test ends.
+pytestmark = pytest.mark.leaves("fd")
+
 DISK_BYTES = 4 << 20
 FULL = ("announced", "streamed", "copied", "expanded")
 

@@ -28,6 +28,9 @@ from tests.doubles.faults import FaultProxy, Plan
 from tests.doubles.files import FileServer, Served
 from tests.doubles.s3_server import s3_service
 
+# The doubles run in this process: a connection of a retry or a poll may be open whenever a test ends.
+pytestmark = pytest.mark.leaves("fd")
+
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>not a model</body></html>"
 BIG = honest_bytes() + os.urandom(1 << 20)
 

@@ -108,7 +108,7 @@ class FactorScorer:
         factors = self._items[best].astype(np.float64)
         slack = 2 * len(user) * np.finfo(scores.dtype).eps * length * float(np.sqrt((factors * factors).sum(axis=1).max()))
         lowest = scores[best].min() - (slack if np.isfinite(slack) else 0.0)
-        return np.flatnonzero((scores >= lowest) & (scores > -np.inf))
+        return np.flatnonzero(scores >= lowest)
 
 
 def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any]) -> NDArray[Any]:

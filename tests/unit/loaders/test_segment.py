@@ -264,7 +264,6 @@ FORGED: dict[str, Any] = {
 }
 OUTSIDE: dict[str, dict[str, Any]] = {
     "offset": {"offset": 17 + 48},
-    "offset_unaligned": {"offset": 18},
     "offset_negative": {"offset": -16},
     "offset_text": {"offset": "16"},
     "offset_fraction": {"offset": 16.0},
@@ -292,6 +291,13 @@ def test_a_forged_segment_is_refused(what: str) -> None:
 def test_a_forged_adoption_is_refused(what: str) -> None:
     with pytest.raises(SegmentInvalid):
         map_of(segment_of(adopted(**OUTSIDE[what])), bytes(16) + ARRAY.tobytes())
+
+
+def test_an_unaligned_adoption_is_refused() -> None:
+    artifact = bytes(256)
+    assert map_of(segment_of(adopted(offset=20)), artifact).bundle.arrays["b"].shape == (3, 4)
+    with pytest.raises(SegmentInvalid):
+        map_of(segment_of(adopted(offset=18)), artifact)
 
 
 def test_an_adoption_of_an_empty_artifact_is_refused() -> None:

@@ -64,8 +64,10 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with file_of(np.random.default_rng(1).bytes(4 << 20)) as fd:
-        made = Desk(tmp_path, fd)
+    path = tmp_path / "artifact"
+    path.write_bytes(np.random.default_rng(1).bytes(4 << 20))
+    with path.open("rb") as file:
+        made = Desk(tmp_path, file.fileno())
         yield made
         made.destination.close()
         vars(made).clear()  # pytest keeps what a fixture gave, and with it the mappings
@@ -113,6 +115,21 @@ def test_streamed_arrays_are_not_copied_again(desk: Desk) -> None:
     assert HEADER + desk.entries()["a"]["data_offsets"][0] == desk.writer.offset_of(array)
     assert desk.blocks_bytes < HEADER + (2 << 20) + 65536
     assert os.pread(desk.destination.fd, 64, HEADER) == os.pread(desk.artifact_fd, 64, 0)
+
+
+@pytest.mark.parametrize("most", [0, 700_001, 64 << 20])
+def test_copies_within_the_kernel_go_on_where_they_stopped(most: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.copy_file_range
+
+    def some(source: int, target: int, count: int, at: int, to: int) -> int:
+        if not most:
+            raise OSError(errno.EXDEV, "another file system")
+        return real(source, target, min(count, most), at, to)
+
+    monkeypatch.setattr(os, "copy_file_range", some)
+    desk.streamed(100)
+    memory = desk.streamed(2 << 20, at=12_345)
+    assert bytes(memory) == os.pread(desk.artifact_fd, 2 << 20, 12_345)
 
 
 def test_what_no_array_names_is_given_back_to_the_disk(desk: Desk) -> None:

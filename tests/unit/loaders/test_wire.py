@@ -83,6 +83,12 @@ async def test_cut_or_endless_frames(sent: bytes, ends: Ends) -> None:
         await ends.parent.receive()
 
 
+async def test_an_endless_frame_is_not_waited_for(ends: Ends) -> None:
+    ends.raw.send((MAX_FRAME + 1).to_bytes(4, "big"))
+    with pytest.raises(WireError, match="a frame of"):
+        await ends.parent.receive()
+
+
 async def test_the_parent_sends_what_the_child_receives(ends: Ends) -> None:
     child = ChildEnd(ends.raw.detach())
     plan = {"kind": "plan", "words": "x" * 200_000}

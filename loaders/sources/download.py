@@ -28,7 +28,6 @@ from .threads import on_own_thread, to_the_end
 
 BLOCK_BYTES = 1 << 20
 FLUSH_INTERVAL_S = 1.0
-PROGRESS_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def _prepare(into: Path, uri: str, body: Body) -> None:
 async def _receive(body: Body, into: Path, digest: Any, limits: Limits, on_progress: Progress, beat: Beat, shown: str) -> int:
     loop = asyncio.get_running_loop()
     done = body.offset
-    reported_at = flushed_at = loop.time()
+    flushed_at = loop.time()
     pending = bytearray()
     on_progress(done, body.total)
     with store_errors(into):
@@ -177,9 +176,7 @@ async def _receive(body: Body, into: Path, digest: Any, limits: Limits, on_progr
                     await flush()
                     flushed_at = loop.time()
                     beat()
-                if now - reported_at >= PROGRESS_INTERVAL_S:
-                    reported_at = now
-                    on_progress(done, body.total)
+                on_progress(done, body.total)
         finally:
             if pending:
                 await flush()  # also after a cut: the next fetch goes on from here

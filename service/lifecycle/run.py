@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -90,7 +91,8 @@ class AttemptRun:
     async def _bring(self) -> None:
         self.feed(FetchBegan(self.id))
         known = known_revision(self.entry())
-        artifact = await self.loader.fetch(self.model, known=known, on_progress=self._progress())
+        with self._progress() as on_progress:
+            artifact = await self.loader.fetch(self.model, known=known, on_progress=on_progress)
         if artifact is None:
             if known is None:
                 raise RuntimeError("the loader said unchanged, but was told no revision")
@@ -127,18 +129,35 @@ class AttemptRun:
             return True
         return entry.live is not None and entry.live.revision == revision
 
-    def _progress(self) -> OnProgress:
+    @contextmanager
+    def _progress(self) -> Iterator[OnProgress]:
+        """Progress as it comes, thinned; what was held back is told when the interval is over, so that a stall shows where it stands."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
+        latest: tuple[int, int | None] = (0, None)
+        waiting: asyncio.TimerHandle | None = None
+
+        def tell() -> None:
+            nonlocal next_at, waiting
+            next_at = loop.time() + PROGRESS_INTERVAL_S
+            waiting = None
+            self.feed(Progressed(self.id, *latest))
 
         def report(done: int, total: int | None) -> None:
-            nonlocal next_at
-            now = loop.time()
-            if now >= next_at or done == total:
-                next_at = now + PROGRESS_INTERVAL_S
-                self.feed(Progressed(self.id, done, total))
+            nonlocal latest, waiting
+            latest = (done, total)
+            if loop.time() >= next_at or done == total:
+                if waiting is not None:
+                    waiting.cancel()
+                tell()
+            elif waiting is None:
+                waiting = loop.call_at(next_at, tell)
 
-        return report
+        try:
+            yield report
+        finally:
+            if waiting is not None:
+                waiting.cancel()
 
     def _fail(self, error: LoadError) -> None:
         """Report it, with the revision it is about: the fetched one, or the one a fetch refused (`detail["revision"]`)."""

@@ -12,6 +12,7 @@ from loaders.errors import AccessDenied, ChildCrashed, CorruptArtifact, NeverFit
 from service.lifecycle.errors import SupervisorClosed
 from service.lifecycle.registry import NotReady
 from service.lifecycle.state import Phase
+from tests.support import wait_until
 from tests.unit.lifecycle.fakes import Bench, FakeArtifact, FakeLoaded, settle
 
 
@@ -403,6 +404,14 @@ async def test_progress_of_a_fast_source_is_thinned_but_its_end_is_told() -> Non
             fetch.on_progress(done, 10_000)
         attempt = bench.entry().attempt
         assert attempt is not None and attempt.bytes_done == 10_000 and bench.entry().story == before.story
+
+
+async def test_progress_that_was_held_back_is_told_although_nothing_follows() -> None:
+    async with Bench() as bench:
+        fetch = await bench.loader.next_fetch()
+        for done in (1, 2, 3):
+            fetch.on_progress(done, 10)
+        await wait_until(lambda: (attempt := bench.entry().attempt) is not None and attempt.bytes_done == 3)
 
 
 async def test_two_models_do_not_touch_each_other() -> None:

@@ -75,5 +75,16 @@ def fork_and_hang(wire: socket.socket, plan: dict[str, Any]) -> None:
     hang(wire, plan)
 
 
+def leave_one_behind(wire: socket.socket, plan: dict[str, Any]) -> None:
+    """In a session of its own, where nobody kills it, with the wire open."""
+    ready, gone = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.write(gone, b"x")
+        os.read(plan["until"], 1)
+        os._exit(0)
+    os.read(ready, 1)
+
+
 if __name__ == "__main__":
     main()

@@ -80,6 +80,25 @@ async def test_the_last_words_are_kept_and_bounded() -> None:
     assert len(str(caught.value.detail["output"])) <= 2000
 
 
+async def test_no_more_output_is_kept_than_is_shown() -> None:
+    async with child("say_and_die") as started:
+        with pytest.raises(ChildCrashed):
+            await started.run({**PLAN, "say": "x" * 300_000}, 60.0, lambda frame: None)
+        assert 0 < len(started.output) <= 16 << 10
+
+
+async def test_a_wire_that_a_grandchild_keeps_open_is_not_waited_for() -> None:
+    until, end = os.pipe()
+    try:
+        async with child("leave_one_behind", until) as started:
+            with pytest.raises(ChildCrashed):
+                await started.run({**PLAN, "until": until}, 20.0, lambda frame: None)
+    finally:
+        os.close(until)
+        os.close(end)  # what the one left behind waits for
+    await wait_until(lambda: not psutil.Process().children(recursive=True))
+
+
 @pytest.mark.parametrize("words", ["MemoryError", "OpenBLAS error: Memory allocation still failed"])
 async def test_words_of_a_lack_of_memory(words: str) -> None:
     with pytest.raises(MemoryCapExceeded) as caught:
@@ -120,7 +139,7 @@ async def test_a_cgroup_that_is_too_small_for_it() -> None:
     assert not list(Path("/sys/fs/cgroup").rglob(f"holdfast-{os.getpid()}-*"))
 
 
-async def test_cancelling_twice_still_cleans_up() -> None:
+async def test_cancelling_again_and_again_still_cleans_up() -> None:
     inside = asyncio.Event()
 
     async def hold() -> None:
@@ -130,7 +149,7 @@ async def test_cancelling_twice_still_cleans_up() -> None:
 
     holding = asyncio.ensure_future(hold())
     await inside.wait()
-    for _ in range(3):
+    while not holding.done():
         holding.cancel()
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):

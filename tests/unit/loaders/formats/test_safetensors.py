@@ -74,6 +74,7 @@ BROKEN: dict[str, bytes] = {
     "trailing": file_with(GOOD, 12),
     "gap": file_with(changed("b", data_offsets=[9, 12]), 12),
     "overlap": file_with(changed("b", data_offsets=[7, 10]), 10),
+    "overlap_that_adds_up": file_with(changed("b", data_offsets=[4, 7])),
     "begins_late": file_with({"a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}}, 2),
     "twice_the_same": file_with(changed("b", data_offsets=[0, 8], shape=[8]), 8),
     "backwards": file_with(changed("b", data_offsets=[11, 8])),

@@ -14,7 +14,8 @@ FAILURE = Failure("not_a_model", "HTML", False, 1, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("event", "retryable", "level"), [("failed", False, logging.ERROR), ("failed", True, logging.WARNING), ("unchanged", False, logging.INFO)]
+    ("event", "retryable", "level"),
+    [("failed", False, logging.ERROR), ("failed", True, logging.WARNING), ("unchanged", False, logging.INFO)],
 )
 def test_only_a_new_failure_is_loud(event: str, retryable: bool, level: int, caplog: pytest.LogCaptureFixture) -> None:
     line = StoryLine(1.0, event, Phase.DOWNLOADING, Phase.FAILED, "why")

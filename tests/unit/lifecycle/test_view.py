@@ -100,7 +100,6 @@ def test_sources_are_shown_without_secrets(source: str, shown: str) -> None:
     assert ModelView(ModelSettings("m", source=source), Entry("m"), None).to_json(NOW)["source"] == shown
 
 
-
 def test_times_are_utc() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
 

@@ -187,5 +187,3 @@ class FakeRegistry:
 def settings_for(registry: FakeRegistry, store: Path, *, token: str = "", **server: Any) -> Settings:
     chosen = {"port": 0, "drain_s": 5.0, "admin_token": token, **server}
     return Settings(server=ServerSettings(**chosen), store=StoreSettings(path=store), models=dict(registry.settings))
-
-

@@ -19,7 +19,7 @@ from service.prefer import preferred_wait_s, query_flag, query_wait_s
         (["wait = 10"], 10),
         (["respond-async, wait=10"], 10),
         (["respond-async", "wait=7"], 7),
-        (["foo; a=b; c=\"d,e\", wait=3"], 3),
+        (['foo; a=b; c="d,e", wait=3'], 3),
         (["wait=3; strict"], 3),
         (["wait=3, wait=9"], 3),
         (["wait=3", "wait=9"], 3),

@@ -37,7 +37,7 @@ check: $(VENV)/.ready-test
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.ready-test
-	@exec $(VENV)/bin/python bench/loading.py $(ARGS)
+	@exec $(VENV)/bin/python -m bench.loading $(ARGS)
 
 docs: $(VENV)/.ready-test
 	@mkdir -p docs/reference

@@ -256,6 +256,10 @@ class Loader:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
+    async def let_go(self, model: ModelSettings) -> None:
+        """What was fetched for this model will not be loaded: delete it, unless a record names it."""
+        await asyncio.to_thread(self.store.let_go, model.name)
+
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
         """Yields when the source may have changed; None where it cannot be watched."""
         return open_source(model, self._settings.s3).watch()

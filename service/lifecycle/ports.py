@@ -63,6 +63,10 @@ class Loader(Protocol):
         """Run the capped child over the artifact; seal, check and map its segment. Reports LOADING and WARMING as they begin."""
         ...
 
+    async def let_go(self, model: ModelSettings) -> None:
+        """What was fetched for this model will not be loaded: it needs no place in the store any more."""
+        ...
+
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
         """Yields when the source may have changed; None where it cannot be watched."""
         ...

@@ -98,15 +98,21 @@ class AttemptRun:
                 raise RuntimeError("the loader said unchanged, but was told no revision")
             self.feed(Unchanged(self.id, known))
             return
-        self.feed(Fetched(self.id, artifact.revision, artifact.size))
-        if self._is_known(artifact.revision):
-            self.feed(Unchanged(self.id, artifact.revision))
-            return
-        need_bytes = self.loader.estimate(self.model, artifact)
-        async with self.slots.hold(need_bytes, lambda reason: self.feed(Waiting(self.id, reason))):
-            self.feed(PhaseBegan(self.id, Phase.VERIFYING))
-            loaded = await self.loader.load(self.model, artifact, on_phase=self._phase_began)
-            await self._hand_over(Succeeded(self.id, loaded.version, loaded.revision), loaded)
+        is_loading = False
+        try:
+            self.feed(Fetched(self.id, artifact.revision, artifact.size))
+            if self._is_known(artifact.revision):
+                self.feed(Unchanged(self.id, artifact.revision))
+                return
+            need_bytes = self.loader.estimate(self.model, artifact)
+            async with self.slots.hold(need_bytes, lambda reason: self.feed(Waiting(self.id, reason))):
+                is_loading = True
+                self.feed(PhaseBegan(self.id, Phase.VERIFYING))
+                loaded = await self.loader.load(self.model, artifact, on_phase=self._phase_began)
+                await self._hand_over(Succeeded(self.id, loaded.version, loaded.revision), loaded)
+        finally:
+            if not is_loading:
+                await self.loader.let_go(self.model)
 
     def _phase_began(self, phase: Phase, reason: str | None) -> None:
         self.feed(PhaseBegan(self.id, Phase(phase), reason))  # the word of a child's wire may come as it is

@@ -156,6 +156,9 @@ class FakeLoader:
         loaded: Loaded = await call.wait()
         return loaded
 
+    async def let_go(self, model: ModelSettings) -> None:
+        self.log.append(f"let_go {model.name}")
+
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
         touches = self.touches.get(model.name)
         return _touches(touches) if touches is not None else None

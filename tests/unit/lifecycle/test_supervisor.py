@@ -414,6 +414,23 @@ async def test_progress_that_was_held_back_is_told_although_nothing_follows() ->
         await wait_until(lambda: (attempt := bench.entry().attempt) is not None and attempt.bytes_done == 3)
 
 
+async def test_what_is_fetched_but_never_loaded_is_let_go() -> None:
+    async with Bench() as bench:
+        bench.admission.error = NeverFits("needs 2 GiB")
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r1"))
+        await bench.registry.wait_settled("als", 10.0)
+        assert bench.loader.log.count("let_go als") == 1
+        bench.admission.error = None
+        bench.registry.reload("als")
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r2"))
+        await bench.finish_load("v2", "r2")
+        assert bench.loader.log.count("let_go als") == 1  # the loader owns what it was given to load
+        bench.registry.reload("als")
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r2"))  # it came whole, and is what serves
+        await bench.registry.wait_settled("als", 10.0)
+        assert bench.loader.log.count("let_go als") == 2
+
+
 async def test_two_models_do_not_touch_each_other() -> None:
     async with Bench(ModelSettings("a"), ModelSettings("b")) as bench:
         (await bench.loader.next_fetch("a")).fail(AccessDenied("403"))

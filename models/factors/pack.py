@@ -174,6 +174,10 @@ def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, m
 
 def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Row bounds and columns of the filled cells of a users x items matrix (or its transpose), scipy CSR, CSC or dense; else None."""
+    if is_record(matrix, "DataFrame"):
+        matrix = _frame_values(matrix)
+        if matrix is None or matrix.shape not in ((users, items), (items, users)):
+            return None  # a table of another kind: one row a rating, say
     if isinstance(matrix, Array) and matrix.values is not None and matrix.values.ndim == 2 and matrix.values.dtype.kind in "biuf":
         return _dense_seen(_oriented(matrix.values, users, items))
     if not isinstance(matrix, Record) or matrix.name not in _COMPRESSED:
@@ -201,6 +205,16 @@ def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[An
 _COMPRESSED = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
 
 
+def _frame_values(frame: Record) -> Array | None:
+    """The values of a DataFrame of one kind of number, as a pivot table is (pandas 1.3 to 3); None for any other."""
+    manager = frame.attributes.get("_mgr")
+    blocks = manager.args[0] if isinstance(manager, Record) and manager.args else None
+    if not (isinstance(blocks, tuple) and len(blocks) == 1 and isinstance(blocks[0], Record) and blocks[0].args):
+        return None
+    values = blocks[0].args[0]
+    return Array(values.values.T) if isinstance(values, Array) and values.values is not None and values.values.ndim == 2 else None
+
+
 def _swap(indptr: NDArray[Any], indices: NDArray[Any], minor: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The same cells, compressed along the other axis."""
     majors = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
@@ -220,7 +234,8 @@ def _dense_seen(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     step = max(1, (8 << 20) // max(1, matrix.shape[1]))
     counts, columns = [np.zeros(1, np.int64)], []
     for begin in range(0, len(matrix), step):
-        rows, cols = np.nonzero(matrix[begin : begin + step])
+        part = matrix[begin : begin + step]
+        rows, cols = np.nonzero((part != 0) & (part == part))  # NaN is how a pivot table writes nothing
         counts.append(np.bincount(rows, minlength=min(step, len(matrix) - begin)))
         columns.append(cols.astype(np.int32))
     return np.cumsum(np.concatenate(counts)), np.concatenate(columns) if columns else np.zeros(0, np.int32)

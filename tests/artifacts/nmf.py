@@ -35,7 +35,8 @@ def nmf_dict(
 ) -> dict[str, Any]:
     """All eleven keys.
 
-    item_factors is H (factors x items), `transposed` (items x factors); user_item_matrix is "csr", "dense" or "none" (None);
+    item_factors is H (factors x items), `transposed` (items x factors); user_item_matrix is "csr", "dense",
+    "frame" (a pivot table, with NaN where nothing is) or "none" (None);
     `encoder` is "dict" (id to row, decoder row to id) or "label" (sklearn's LabelEncoder as both; rows then in ascending
     order of id, so one kind of id only).
     """
@@ -53,7 +54,7 @@ def nmf_dict(
     seen = interactions(users, items)
     return {
         "nmf_model": model,
-        "user_item_matrix": {"csr": seen, "dense": seen.toarray(), "none": None}[matrix],
+        "user_item_matrix": _matrix(seen, matrix),
         "user_factors": user_factors,
         "item_factors": np.ascontiguousarray(components.T) if transposed else components,
         "user_encoder": encoders["user"],
@@ -75,3 +76,12 @@ def expected_nmf(users: list[int], k: int, *, exclude_seen: bool = True, total_u
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = [(items[np.isfinite(row[items])], row) for items, row in zip(order, scores, strict=True)]
     return [Top(items.tolist(), row[items].tolist()) for items, row in best]
+
+
+def _matrix(seen: Any, kind: str) -> Any:
+    if kind == "frame":
+        import pandas
+
+        dense = seen.toarray()
+        return pandas.DataFrame(np.where(dense == 0, np.nan, dense))
+    return {"csr": seen, "dense": seen.toarray(), "none": None}[kind]

@@ -55,7 +55,7 @@ async def test_bare_model_answers_by_row(kind: str, way: str, tmp_path: Path) ->
         await version.close()
 
 
-@pytest.mark.parametrize("matrix", ["csr", "dense", "none"])
+@pytest.mark.parametrize("matrix", ["csr", "dense", "frame", "none"])
 @pytest.mark.parametrize(("ids", "encoder", "transposed"), [("int", "dict", False), ("str", "label", True), ("mixed", "dict", False)])
 async def test_nmf_dict(matrix: str, ids: str, encoder: str, transposed: bool, tmp_path: Path) -> None:
     artifact = nmf_dict(ids, matrix=matrix, encoder=encoder, transposed=transposed)

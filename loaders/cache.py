@@ -20,6 +20,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ class FileIdentity:
         status = path.stat(follow_symlinks=False)
         return cls(path.name, status.st_size, status.st_ino, status.st_mtime_ns, _sample(path, status.st_size))
 
+    def is_well_formed(self) -> bool:
+        """Whether the fields are what `of` writes: a damaged record must not lead out of its folder, nor stop a start."""
+        names = _are(str, self.name, self.sample) and self.name not in ("", ".", "..") and not {"/", "\0"} & set(self.name)
+        return names and _are(int, self.size, self.inode, self.mtime_ns)
+
     def holds(self, folder: Path) -> bool:
         """Whether the file is there, unchanged."""
         path = folder / self.name
@@ -88,6 +94,18 @@ class Kept:
     segment_bytes: int
     load: dict[str, Any] = field(default_factory=dict)
 
+    def is_well_formed(self) -> bool:
+        """Whether every field is of its kind: a record comes from a disk, where anything may have happened to it."""
+        return (
+            _are(str, self.key, self.revision, self.version, self.family, self.sha256 or "")
+            and isinstance(self.load, dict)
+            and _are(int, self.size, self.segment_bytes, self.load.get("peak_bytes", 0))
+            and isinstance(self.adopts, bool)
+            and isinstance(self.loaded_at, int | float)
+            and isfinite(self.loaded_at)
+            and all(identity is None or identity.is_well_formed() for identity in (self.artifact, self.segment))
+        )
+
 
 class Store:
     """Paths and records of one store. Every folder is 0700, every file 0600."""
@@ -116,8 +134,12 @@ class Store:
             os.close(lock)
             raise StoreInUse(f"the store {self.root} is in use by another process") from error
         self._lock = lock
-        self.root.chmod(0o700)
-        self._sweep()
+        try:
+            self.root.chmod(0o700)
+            self._sweep()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._lock >= 0:
@@ -139,9 +161,10 @@ class Store:
             fields = json.loads((self._kept / f"{model}.json").read_text())
             for name in ("artifact", "segment"):
                 fields[name] = FileIdentity(**fields[name]) if fields[name] else None
-            return Kept(**fields)
-        except (OSError, ValueError, TypeError, KeyError):
+            kept = Kept(**fields)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
+        return kept if kept.model == model and kept.is_well_formed() else None
 
     def keep(self, kept: Kept) -> None:
         """Replace the record of a model in one step, then delete what no record names. Raises OSError."""
@@ -245,6 +268,10 @@ def segment_key(model: ModelSettings, numpy_major: str) -> str:
     """What a segment depends on besides the artifact: source, family, options, converter, numpy's major version."""
     words = [model.source, model.sha256.lower(), model.family, model.id_column, str(CONVERTER), numpy_major]
     return _short("\0".join(words))
+
+
+def _are(kind: type, *values: Any) -> bool:
+    return all(type(value) is kind for value in values)
 
 
 def _sample(path: Path, size: int) -> str:

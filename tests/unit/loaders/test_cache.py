@@ -5,8 +5,10 @@ Does not cover: loads that use it (`tests/integration/loading`), the program (`t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,4 +140,61 @@ def test_what_a_killed_process_had_in_hand_goes_at_the_next_start(store: Store) 
     again = Store(store.root, store.max_bytes)
     again.open()
     assert names(again) == set()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"loaded_at": "x"},
+        {"loaded_at": float("nan")},
+        {"load": []},
+        {"load": {"peak_bytes": "x"}},
+        {"size": None},
+        {"revision": 5},
+        {"sha256": 5},
+        {"adopts": 1},
+        {"model": "another"},
+        {"artifact": {"name": []}},
+        {"artifact": {"name": "../outside"}},
+        {"artifact": {"name": "a\0b"}},
+        {"artifact": {"name": ".."}},
+        {"artifact": {"name": "/outside"}},
+        {"segment": {"name": 5}},
+        {"segment": {"size": "x"}},
+        {"segment": {"sample": None}},
+    ],
+    ids=repr,
+)
+def test_a_damaged_record_is_none_and_no_start_fails_by_it(store: Store, damage: dict[str, Any]) -> None:
+    outside = store.root / "outside"
+    outside.write_bytes(b"not of this store")
+    store.keep(record(store, "als", fetched(store, "als", "1"), segment(store, "als", "als-1.seg")))
+    path = store.root / "kept" / "als.json"
+    fields = json.loads(path.read_text())
+    for name, value in damage.items():
+        fields[name] = {**fields[name], **value} if name in ("artifact", "segment") else value
+    path.write_text(json.dumps(fields))
+    store.close()
+    again = Store(store.root, max_bytes=0)
+    again.open()
+    assert again.kept("als") is None
+    assert names(again) == set()
+    assert outside.exists()
+    again.close()
+
+
+def test_a_record_nested_without_end_is_none(store: Store) -> None:
+    (store.root / "kept" / "als.json").write_text("[" * 100_000)
+    assert store.kept("als") is None
+
+
+def test_a_store_whose_sweep_fails_is_not_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "collect", lambda self: (_ for _ in ()).throw(PermissionError()))
+        with pytest.raises(PermissionError):
+            store.open()
+    again = Store(store.root, store.max_bytes)
+    again.open()
     again.close()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
+from typing import TypeVar
 
 from models.base import Query, Ranking, UnknownEntity
 from service.lifecycle.registry import Lease
@@ -19,6 +21,7 @@ from service.lifecycle.registry import Lease
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
 
+T = TypeVar("T")
 Rankings = list[Ranking | UnknownEntity]
 
 
@@ -98,6 +101,14 @@ class Scoring:
             self._release_after(work, held.pop_all())
         async with asyncio.timeout(timeout_s):
             return await asyncio.wrap_future(work)
+
+    async def aside(self, place: Place, work: Callable[[], T]) -> T:
+        """What `work` returns, done in a thread: for a call whose answer is so long that writing it would hold the event loop up."""
+        written = self._pool.submit(work)
+        place.hold()
+        loop = asyncio.get_running_loop()
+        written.add_done_callback(lambda _: loop.call_soon_threadsafe(place.let_go))
+        return await asyncio.wrap_future(written)
 
     def _release_after(self, work: Future[Rankings], held: ExitStack) -> None:
         loop = asyncio.get_running_loop()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from models.base import InvalidQuery, RequestError, UnknownEntity
+from models.base import Id, InvalidQuery, Ranking, RequestError, UnknownEntity
 from service.keys import SCORING, STOPPING
 from service.lifecycle.state import Entry, Phase
 from tests.support import wait_until
@@ -195,6 +196,41 @@ async def test_large_questions_are_answered_in_a_thread_small_ones_on_the_loop(c
     assert registry.scorer.threads[0] == here
     assert registry.scorer.threads[1].startswith("scoring")
     await wait_until(lambda: not registry.leases)
+
+
+class Watched(list[Any]):
+    """A list that notes which threads read its elements."""
+
+    def __init__(self, elements: list[Any], readers: set[str]) -> None:
+        super().__init__(elements)
+        self.readers = readers
+
+    def __iter__(self) -> Iterator[Any]:
+        self.readers.add(threading.current_thread().name)
+        return super().__iter__()
+
+    def __getitem__(self, at: Any) -> Any:
+        self.readers.add(threading.current_thread().name)
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("users", [1, 3])
+@pytest.mark.parametrize(("items", "reader"), [(2, "MainThread"), (2500, "scoring")])
+async def test_large_answers_are_written_in_a_thread_small_ones_on_the_loop(
+    client_of: ClientOf, users: int, items: int, reader: str
+) -> None:
+    readers: set[str] = set()
+
+    class Large(FakeScorer):
+        def _one(self, at: int, user: Id, k: int) -> Ranking | UnknownEntity:
+            return Ranking(user, Watched(list(range(k)), readers), Watched([0.5] * k, readers))
+
+    client = await client_of(FakeRegistry(live(), scorer=Large()))
+    status, body, _ = await ask(client, {"users": list(range(users)), "k": items})
+    assert status == 200
+    wanted = [{"item_id": item, "score": 0.5} for item in range(items)]
+    assert body["results"] == [{"user_id": user, "items": wanted} for user in range(users)]
+    assert {name.split("_")[0] for name in readers} == {reader}
 
 
 async def test_a_slow_answer_is_504_and_its_lease_lasts_as_long_as_the_thread(client_of: ClientOf) -> None:

@@ -165,29 +165,49 @@ def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, m
         except ValueError as error:
             raise PackError("corrupt_artifact", f"{name}: {error}") from error
         arrays.update(packed)
-    seen = _seen(matrix, len(users), len(items))
+    shape = _shape_of(matrix)
+    fits = shape in ((len(users), len(items)), (len(items), len(users)))
+    seen = _seen(matrix, len(users), len(items)) if fits else None
     if seen is not None:
         arrays["seen.indptr"], arrays["seen.indices"] = seen
-    details = {"users": len(users), "items": len(items), "factors": int(users.shape[1]), "model": model, "seen": seen is not None}
+    details: dict[str, Any] = {
+        "users": len(users),
+        "items": len(items),
+        "factors": int(users.shape[1]),
+        "model": model,
+        "seen": seen is not None,
+    }
+    if matrix is not None and seen is None:
+        # It serves all the same: which items are seen is only left out, and said to be.
+        found = f"of shape {shape}" if shape is not None else "in a form that is not read"
+        details["warnings"] = [f"user_item_matrix is {found}, not {len(users)} x {len(items)}: seen items are not known"]
     return Bundle("factors", arrays, meta, details)
 
 
-def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Row bounds and columns of the filled cells of a users x items matrix (or its transpose), scipy CSR, CSC or dense; else None."""
-    if is_record(matrix, "DataFrame"):
-        matrix = _frame_values(matrix)
-        if matrix is None or matrix.shape not in ((users, items), (items, users)):
-            return None  # a table of another kind: one row a rating, say
-    if isinstance(matrix, Array) and matrix.values is not None and matrix.values.ndim == 2 and matrix.values.dtype.kind in "biuf":
-        return _dense_seen(_oriented(matrix.values, users, items))
-    if not isinstance(matrix, Record) or matrix.name not in _COMPRESSED:
-        return None
+def _shape_of(matrix: Any) -> tuple[Any, ...] | None:
+    """Rows and columns of a matrix whose filled cells can be read: scipy CSR or CSC, dense, a DataFrame of numbers; else None."""
+    if isinstance(matrix, Record) and matrix.name in _COMPRESSED:
+        shape = matrix.attributes.get("_shape", matrix.attributes.get("shape"))
+        return shape if isinstance(shape, tuple) else None
+    dense = _dense(matrix)
+    return None if dense is None else dense.shape
+
+
+def _dense(matrix: Any) -> NDArray[Any] | None:
+    values = (_frame_values(matrix) if is_record(matrix, "DataFrame") else matrix) if matrix is not None else None
+    array = values.values if isinstance(values, Array) else None
+    return array if array is not None and array.ndim == 2 and array.dtype.kind in "biuf" else None
+
+
+def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Row bounds and columns of the filled cells of a matrix of users x items, or of its transpose. Raises PackError."""
+    dense = _dense(matrix)
+    if dense is not None:
+        return _dense_seen(dense if dense.shape == (users, items) else dense.T)
     state = matrix.attributes
     shape = state.get("_shape", state.get("shape"))
-    if not (isinstance(shape, tuple) and {"indptr", "indices"} <= set(state)):
-        raise PackError("corrupt_artifact", "user_item_matrix is a sparse matrix without its shape or its indices")
-    if shape not in ((users, items), (items, users)):
-        raise PackError("corrupt_artifact", f"user_item_matrix is {shape} where {users} users and {items} items belong")
+    if not {"indptr", "indices"} <= set(state):
+        raise PackError("corrupt_artifact", "user_item_matrix is a sparse matrix without its indices")
     by_row = matrix.name.startswith("csr")
     major, minor = (shape[0], shape[1]) if by_row else (shape[1], shape[0])
     indptr = numeric(state["indptr"], "user_item_matrix.indptr", ndim=1)
@@ -220,14 +240,6 @@ def _swap(indptr: NDArray[Any], indices: NDArray[Any], minor: int) -> tuple[NDAr
     majors = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     counts = np.bincount(indices, minlength=minor)
     return np.concatenate(([0], np.cumsum(counts))).astype(np.int64), majors[np.argsort(indices, kind="stable")]
-
-
-def _oriented(matrix: NDArray[Any], users: int, items: int) -> NDArray[Any]:
-    if matrix.shape == (users, items):
-        return matrix
-    if matrix.shape == (items, users):
-        return matrix.T
-    raise PackError("corrupt_artifact", f"user_item_matrix is {matrix.shape} where {users} users and {items} items belong")
 
 
 def _dense_seen(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

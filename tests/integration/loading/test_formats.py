@@ -150,3 +150,13 @@ async def test_a_copied_store_serves_without_its_source(way: str, tmp_path: Path
         data = cut.read_bytes()
         cut.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
         assert await loader.restore(model) is None
+
+
+@pytest.mark.parametrize("matrix", [np.ones((3, 4), np.float32), {"user": [1]}], ids=["another shape", "another form"])
+async def test_a_matrix_that_does_not_fit_is_left_out_and_said_to_be(matrix: Any, tmp_path: Path) -> None:
+    artifact = nmf_dict("int") | {"user_item_matrix": matrix}
+    async with open_loader(tmp_path) as loader:
+        version = await bring(loader, write(artifact, tmp_path / "model", "pickle5"))
+        assert version.details["seen"] is False and "user_item_matrix" in version.details["warnings"][0]
+        assert isinstance(version.scorer.recommend(Query([next(iter(artifact["user_encoder"]))], k=3))[0], Ranking)
+        await version.close()

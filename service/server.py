@@ -11,9 +11,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from config.schema import Settings
 from service.app import build_app
@@ -23,6 +24,16 @@ from service.presence import Presence, announce, withdraw
 BACKLOG = 1024
 LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard address is reached from this machine
 _log = logging.getLogger("holdfast.server")
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's own server, in which what a client did wrong is one line and not an error with a traceback."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        if isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):
+            _log.info("bad request", extra={"action": "request", "cause": " ".join(str(exc_info).split())})
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 async def serve(settings: Settings, *, environ: Mapping[str, str] = os.environ, on_listening: Callable[[str], None] | None = None) -> None:
@@ -36,7 +47,15 @@ async def serve(settings: Settings, *, environ: Mapping[str, str] = os.environ, 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _ask_to_stop, stop, signal.Signals(number).name)
     app = build_app(settings, environ=environ)
-    runner = web.AppRunner(app, handle_signals=False, handler_cancellation=True, access_log=None, shutdown_timeout=settings.server.drain_s)
+    http_log = HttpLog(logging.getLogger("aiohttp.server"), {})
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        handler_cancellation=True,
+        access_log=None,
+        logger=http_log,
+        shutdown_timeout=settings.server.drain_s,
+    )
     try:
         await runner.setup()
         await web.TCPSite(runner, settings.server.host, settings.server.port, backlog=BACKLOG).start()

@@ -61,6 +61,37 @@ async def test_it_announces_itself_and_stops_on_a_signal(running: Running, tmp_p
     assert presence.find(tmp_path) is None
 
 
+BAD_GZIP = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /models/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        BAD_GZIP,
+        BAD_GZIP.replace(b"gzip", b"br"),
+    ],
+    ids=["path", "no host", "long header", "bad gzip", "unknown encoding"],
+)
+async def test_what_is_no_http_is_one_line_of_the_log_and_no_traceback(
+    running: Running, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    caplog.set_level("INFO")
+    async with running(FakeRegistry(live())) as (url, _, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        await writer.wait_closed()
+    assert b" 400 " in answer.splitlines()[0]
+    assert [record.getMessage() for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+    (line,) = [record for record in caplog.records if record.getMessage() == "bad request"]
+    assert vars(line)["cause"]
+    assert "\n" not in vars(line)["cause"]
+
+
 async def test_a_stop_lets_requests_end_and_no_thread_reads_unmapped_arrays(running: Running) -> None:
     began, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from models.base import Query, Ranking, UnknownEntity
+from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from service.lifecycle.registry import Lease
 
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
+
+MAX_ITEMS = 2_000_000
+"""Items of one answer to several users, about 300 MB while it is made. One user may always have the whole catalogue."""
 
 T = TypeVar("T")
 Rankings = list[Ranking | UnknownEntity]
@@ -92,6 +95,7 @@ class Scoring:
         """
         with ExitStack() as held:
             held.enter_context(lease)
+            _check_size(query, lease.scorer.details)
             if lease.scorer.cost(query) <= self._inline_cost:
                 answers: Rankings = lease.scorer.recommend(query)
                 return answers
@@ -118,3 +122,12 @@ class Scoring:
         """Waits for the threads; what has not begun is dropped, and its lease closed."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.sleep(0)  # let the releases, which the threads have just scheduled, run before anyone unmaps
+
+
+def _check_size(query: Query, details: Mapping[str, Any]) -> None:
+    """Raises InvalidQuery for an answer that would take the memory of the serving process."""
+    users, items = len(query.users), min(query.k, int(details.get("items", query.k)))
+    if users > 1 and users * items > MAX_ITEMS:
+        raise InvalidQuery(
+            "k", f"{users} users with {items} items each are more than the {MAX_ITEMS} of one answer: ask for fewer at a time"
+        )

@@ -248,6 +248,27 @@ async def test_a_slow_answer_is_504_and_its_lease_lasts_as_long_as_the_thread(cl
     assert client.app[SCORING].in_flight("als") == 0
 
 
+@pytest.mark.parametrize(
+    ("question", "status"),
+    [
+        ({"users": [1, 2, 3], "k": 10**6}, 422),
+        ({"users": [1, 2, 3], "k": 500_000}, 200),
+        ({"users": [1, 2], "k": 10**30}, 200),
+        ({"users": [1], "k": 10**30}, 200),
+        ({"user_id": 1, "k": 10**30}, 200),
+    ],
+)
+async def test_more_items_than_the_memory_should_hold_are_422_and_name_k(
+    client_of: ClientOf, question: dict[str, Any], status: int
+) -> None:
+    registry = FakeRegistry(live(), scorer=FakeScorer(details={"items": 10**6}))
+    client = await client_of(registry)
+    answered, body, _ = await ask(client, question)
+    assert (answered, body.get("field")) == (status, "k" if status == 422 else None)
+    assert not registry.leases
+    assert client.app[SCORING].in_flight("als") == 0
+
+
 async def test_too_many_calls_are_429(client_of: ClientOf) -> None:
     registry = FakeRegistry(loading(), max_in_flight=2)
     client = await client_of(registry)

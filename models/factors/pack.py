@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from models.ids import UnsupportedId, pack_ids
+from models.ids import UnsupportedId, falls, pack_ids
 from models.packing import Options, PackError, floats, numeric
 from models.records import Array, Record, is_record
 
@@ -214,7 +214,7 @@ def _seen(matrix: Any, users: int, items: int) -> tuple[NDArray[Any], NDArray[An
     indices = numeric(state["indices"], "user_item_matrix.indices", ndim=1)
     if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
         raise PackError("corrupt_artifact", "user_item_matrix has indices that are no integers")
-    if len(indptr) != major + 1 or int(indptr[0]) != 0 or int(indptr[-1]) > len(indices) or (major and int(np.diff(indptr).min()) < 0):
+    if len(indptr) != major + 1 or int(indptr[0]) != 0 or int(indptr[-1]) > len(indices) or falls(indptr):
         raise PackError("corrupt_artifact", "user_item_matrix has row bounds out of order")
     indices = indices[: int(indptr[-1])]
     if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= minor):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import BadBundle, Bundle
-from models.ids import IdTable
+from models.ids import IdTable, falls
 
 _CHUNK_SCORES = 4 << 20
 """Scores computed at once for a batch: bounds its private memory to 16 MiB of float32."""
@@ -90,6 +90,8 @@ class FactorScorer:
         user = self._users[row].astype(np.float64)
         rows = self._contenders(scores, query.k, user)
         exact = exact_scores(self._items, rows, user)
+        is_score = np.isfinite(exact)  # summed in another order, a sum at the edge of float64 may overflow after all
+        rows, exact = rows[is_score], exact[is_score]
         order = np.argsort(-exact, kind="stable")[: query.k]
         return Ranking(query.users[at], self._item_ids.ids(rows[order]), exact[order].tolist())
 
@@ -122,7 +124,7 @@ def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any]) ->
 
 def check_csr(indptr: NDArray[Any], indices: NDArray[Any], columns: int) -> None:
     """Raises BadBundle unless indptr rises from 0 to len(indices) and every index is a column."""
-    if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or (len(indptr) > 1 and int(np.diff(indptr).min()) < 0):
+    if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or falls(indptr):
         raise BadBundle("seen items have row bounds out of order")
     for begin in range(0, len(indices), 1 << 20):
         part = indices[begin : begin + (1 << 20)]

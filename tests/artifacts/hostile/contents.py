@@ -34,6 +34,12 @@ def with_seen(**forged: Any) -> dict[str, Any]:
     return honest(user_item_matrix=seen)
 
 
+def _by_column(pointers: Any) -> dict[str, Any]:
+    seen = scipy.sparse.csc_matrix(np.eye(USERS, ITEMS, dtype=np.float32))
+    seen.indptr = pointers
+    return honest(user_item_matrix=seen)
+
+
 def changed(rows: int, value: float, *, everywhere: bool = False) -> Any:
     factors = matrix(rows).copy()
     factors[:] = value if everywhere else factors
@@ -85,6 +91,11 @@ CONTENTS: dict[str, tuple[str, Any, frozenset[str]]] = {
     "seen_pointers_beyond": ("CSR indptr beyond the indices", with_seen(indptr=_pointers(USERS, 1 << 30)), CORRUPT),
     "seen_pointers_short": ("CSR indptr of too few rows", with_seen(indptr=_POINTERS[:10].copy()), CORRUPT),
     "seen_pointers_empty": ("CSR indptr of nothing", with_seen(indptr=np.empty(0, np.int32)), CORRUPT),
+    "seen_pointers_wrap": (
+        "CSC indptr without a sign that falls",
+        _by_column(np.array([0, 5, 3, *[ITEMS] * (ITEMS - 2)], np.uint32)),
+        CORRUPT,
+    ),
     "seen_index_beyond": ("CSR index beyond the items", with_seen(indices=np.full(ITEMS, ITEMS, np.int32)), CORRUPT),
     "seen_index_negative": ("CSR index of -1", with_seen(indices=np.full(ITEMS, -1, np.int32)), CORRUPT),
     "seen_index_float": ("CSR indices that are floats", with_seen(indices=np.zeros(ITEMS, np.float64)), CORRUPT),

@@ -91,6 +91,16 @@ def test_numbers_at_the_edge_of_their_range_exclude_what_is_excluded() -> None:
     assert [row for row, _ in ranking(scorer.recommend(Query([0], 5, exclude=[1000, 1001]))[0])] == [2, 3, 4, 5, 6]
 
 
+def test_scores_that_overflow_in_one_order_of_summing_are_left_out() -> None:
+    rng = np.random.default_rng(3)
+    users, items = rng.normal(size=(20, 31)) * 1e8, rng.normal(size=(1900, 31)) * 1e300
+    scorer = scorer_of(users, items)
+    for k in (1, 10, 1900):
+        for answer in scorer.recommend(Query(users=list(range(20)), k=k)):
+            assert isinstance(answer, Ranking)
+            json.dumps(list(answer.scores), allow_nan=False)
+
+
 def test_an_unknown_user_in_a_batch() -> None:
     scorer = scorer_of(np.eye(3), np.eye(3))
     answers = scorer.recommend(Query([1, 99, "1", 2], 1))
@@ -156,6 +166,13 @@ def test_arrays_that_contradict_each_other(change: dict[str, Any]) -> None:
     arrays = {name: array for name, array in {**good.arrays, **change}.items() if array is not None}
     with pytest.raises(BadBundle):
         open_scorer(Bundle(good.family, arrays, good.meta))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i8", "u1"])
+def test_row_bounds_that_fall_so_far_that_their_difference_wraps(dtype: str) -> None:
+    bounds = {"i1": [0, 100, -100, 4], "i8": [0, 2**62, -(2**62) - 1, 4], "u1": [0, 3, 1, 4]}[dtype]
+    with pytest.raises(BadBundle, match="out of order"):
+        check_csr(np.array(bounds, dtype), np.zeros(4, "i4"), 5)
 
 
 def test_seen_items_without_any() -> None:

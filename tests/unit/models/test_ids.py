@@ -134,6 +134,7 @@ def test_the_tables_that_are_forged_below_are_good(kind: str) -> None:
         ("str", {"offsets": np.array([1, 2, 3, 4])}),
         ("str", {"offsets": np.array([0, 1, 3, 5])}),
         ("str", {"offsets": np.array([0, -1, 3, 4])}),
+        ("str", {"offsets": np.array([0, 100, -100, 4], "i1")}),  # falls by 200, which wraps to a rise
         ("str", {"utf8": np.zeros(4, "f4")}),
         ("str", {"hashes": np.zeros(3, "i8")}),
         ("mixed", {"is_int": None}),
@@ -159,6 +160,15 @@ def test_colliding_hashes_of_a_forged_table_are_refused() -> None:
     arrays["ids.hashes"] = np.zeros(len(ids), np.uint32)
     with pytest.raises(BadBundle, match="collide"):
         IdTable("ids", Bundle("factors", arrays, {"ids": meta}), len(ids))
+
+
+@pytest.mark.parametrize("text", ["--5", "-", "x", "\u00b2", "9" * 5000])
+def test_a_forged_int_that_is_none_is_text(text: str) -> None:
+    encoded = text.encode()
+    arrays, meta = pack_ids("ids", [text, 7])
+    arrays["ids.is_int"] = np.ones(2, np.uint8)
+    assert arrays["ids.utf8"].tobytes().startswith(encoded)
+    assert IdTable("ids", Bundle("factors", arrays, {"ids": meta}), 2).ids(np.arange(2)) == [text, 7]
 
 
 def test_in_words() -> None:

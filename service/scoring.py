@@ -126,7 +126,8 @@ class Scoring:
 
 def _check_size(query: Query, details: Mapping[str, Any]) -> None:
     """Raises InvalidQuery for an answer that would take the memory of the serving process."""
-    users, items = len(query.users), min(query.k, int(details.get("items", query.k)))
+    known = details.get("items")
+    users, items = len(query.users), min(query.k, known) if isinstance(known, int) else query.k
     if users > 1 and users * items > MAX_ITEMS:
         raise InvalidQuery(
             "k", f"{users} users with {items} items each are more than the {MAX_ITEMS} of one answer: ask for fewer at a time"

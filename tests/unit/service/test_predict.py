@@ -269,6 +269,13 @@ async def test_more_items_than_the_memory_should_hold_are_422_and_name_k(
     assert client.app[SCORING].in_flight("als") == 0
 
 
+@pytest.mark.parametrize("details", [{}, {"items": None}, {"items": "many"}])
+async def test_a_model_that_does_not_say_how_many_items_it_has_answers_too(client_of: ClientOf, details: dict[str, Any]) -> None:
+    client = await client_of(FakeRegistry(live(), scorer=FakeScorer(details=details)))
+    assert (await ask(client, {"users": [1, 2], "k": 5}))[0] == 200
+    assert (await ask(client, {"users": [1, 2], "k": 10**7}))[0] == 422
+
+
 async def test_too_many_calls_are_429(client_of: ClientOf) -> None:
     registry = FakeRegistry(loading(), max_in_flight=2)
     client = await client_of(registry)

@@ -18,8 +18,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -168,17 +168,20 @@ class Store:
 
     def keep(self, kept: Kept) -> None:
         """Replace the record of a model in one step, then delete what no record names. Raises OSError."""
+        with self._changing:
+            self._write(kept)
+            self.let_go(kept.model)
+
+    def _write(self, kept: Kept) -> None:
         target = self._kept / f"{kept.model}.json"
         temporary = target.with_suffix(".new")
-        with self._changing:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                json.dump(asdict(kept), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
-            _sync_folder(self._kept)
-            self.let_go(kept.model)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            json.dump(asdict(kept), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(target)
+        _sync_folder(self._kept)
 
     def forget(self, model: str) -> None:
         (self._kept / f"{model}.json").unlink(missing_ok=True)
@@ -242,12 +245,20 @@ class Store:
             freed += gone
         return freed
 
-    def clear(self, model: str | None) -> int:
-        """Forget the records of a model (or of all) and delete its files, partial downloads too, but none in hand; bytes freed."""
+    def clear(self, model: str | None, mapped: Collection[str] = ()) -> int:
+        """Forget the records of a model (or of all) and delete its files, partial downloads too, but none in hand; bytes freed.
+
+        Of a version that is `mapped` (by name) only an artifact goes that nothing is mapped of.
+        """
         with self._changing:
             for path in self._kept.glob("*.json"):
-                if model in (None, path.stem):
+                if model not in (None, path.stem):
+                    continue
+                kept = self.kept(path.stem)
+                if kept is None or kept.segment is None or kept.version not in mapped:
                     path.unlink(missing_ok=True)
+                elif kept.artifact is not None and not kept.adopts:
+                    self._write(replace(kept, artifact=None))
             freed = sum(_unlink(path) for path in self.partial.iterdir() if model in (None, _model_of(path)) and not self._is_growing(path))
             return freed + self.collect()
 

@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -53,8 +54,12 @@ class StoredArtifact:
 class Version:
     """A mapped version. See service.lifecycle.ports.Loaded."""
 
-    def __init__(self, kept: Kept, scorer: Scorer, load: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, kept: Kept, scorer: Scorer, load: Mapping[str, Any], mapped: Counter[str], verdict: Mapping[str, Any] | None = None
+    ) -> None:
         self.verdict = verdict
+        self._mapped = mapped
+        mapped[kept.version] += 1
         self.version = kept.version
         self.revision = kept.revision
         self.family = kept.family
@@ -72,6 +77,7 @@ class Version:
         """Drop the mapping; the pages go when the last request that still reads them is done."""
         last = [self.scorer]
         self.scorer = None
+        self._mapped[self.version] -= 1
         await asyncio.to_thread(_drop, last)
 
 
@@ -86,6 +92,8 @@ class Loader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.store = Store(settings.store.path, settings.store.max_bytes)
+        self._mapped: Counter[str] = Counter()
+        """Versions that are mapped now, by name."""
         self._unloaded: dict[str, StoredArtifact] = {}
         """Fetched artifacts whose load failed in a way that is tried again: gigabytes that need not come twice."""
 
@@ -117,7 +125,7 @@ class Loader:
             segment_fd = _open(stack, self.store.segments / kept.segment.name)
             artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name) if kept.adopts and kept.artifact else None
             scorer = _scorer(SegmentMapping(segment_fd, artifact_fd, is_checked=True), kept.family)
-        return Version(kept, scorer, {**kept.load, "from_segment": True})
+        return Version(kept, scorer, {**kept.load, "from_segment": True}, self._mapped)
 
     # -- fetch --------------------------------------------------------------------------------------------------------
 
@@ -252,7 +260,7 @@ class Loader:
         )
         with _disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
-        return Version(kept, scorer, kept.load, verdict)
+        return Version(kept, scorer, kept.load, self._mapped, verdict)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
@@ -265,11 +273,11 @@ class Loader:
         return open_source(model, self._settings.s3).watch()
 
     async def clear(self, model: str | None) -> int:
-        """Delete fetched artifacts and segments (mapped ones live on without a name); bytes freed."""
+        """Delete fetched artifacts and segments, but none that is mapped: what serves keeps its warm restart. Bytes freed."""
         for name in [name for name in self._unloaded if model in (None, name)]:
             del self._unloaded[name]
             await asyncio.to_thread(self.store.let_go, name)
-        return await asyncio.to_thread(self.store.clear, model)
+        return await asyncio.to_thread(self.store.clear, model, frozenset(+self._mapped))
 
 
 def _is_worth_keeping(model: ModelSettings, error: BaseException) -> bool:

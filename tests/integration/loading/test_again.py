@@ -68,3 +68,21 @@ async def test_clear_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert len(left_behind(loader)) == 1
         await loader.clear("m")
         assert left_behind(loader) == []
+
+
+@pytest.mark.parametrize("way", ["pickle5", "joblib"])
+async def test_clear_leaves_what_serves_its_warm_restart(way: str, tmp_path: Path) -> None:
+    content = write(als_dict("int"), tmp_path / "model", way).read_bytes()
+    async with open_loader(tmp_path) as loader, FileServer({"/m": Served(content)}) as server:
+        model = ModelSettings(name="m", source=f"{server.url}/m")
+        artifact = await loader.fetch(model, known=None, on_progress=lambda done, total: None)
+        assert artifact is not None
+        version = await loader.load(model, artifact, on_phase=lambda phase, reason: None)
+        freed = await loader.clear(None)
+        assert (freed > 0) == (way == "pickle5")  # joblib's arrays are mapped in the artifact itself
+        again = await loader.restore(model)
+        assert again is not None and again.version == version.version
+        await again.close()
+        await version.close()
+        await loader.clear(None)
+        assert left_behind(loader) == [] and await loader.restore(model) is None

@@ -18,7 +18,7 @@ from .events import (
     Started,
     UnloadCommanded,
 )
-from .moves import Step, begin, remember, retire, tell
+from .moves import Step, begin, remember, retire, tell, without_idle_poll
 from .state import Cause, Entry, Phase, phase_of
 
 
@@ -63,7 +63,7 @@ def poll(entry: Entry, event: PollDue, now: float) -> Step:
     """A waiting retry asks the source anyway: a poll must not undercut its backoff."""
     if phase_of(entry) not in (Phase.LIVE, Phase.FAILED) or entry.retry_of is not None:
         return entry, ()
-    return begin(entry, event.kind, now, Cause.POLL)
+    return begin(replace(entry, story=without_idle_poll(entry.story)), event.kind, now, Cause.POLL)
 
 
 def retry(entry: Entry, event: RetryDue, now: float) -> Step:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .errors import InvalidTransition
-from .events import Action, CancelRetry, Drain, Event, Released, StartAttempt
+from .events import Action, CancelRetry, Drain, Event, FetchBegan, Fetched, PollDue, Released, StartAttempt, Unchanged
 from .policy import AUTOMATIC
 from .state import Again, Attempt, Cause, Entry, Phase, StoryLine, phase_of
 from .transitions import TRANSITIONS
@@ -41,6 +41,19 @@ def tell(entry: Entry, event: Event, now: float, to: Phase, cause: str) -> Entry
 def append(entry: Entry, line: StoryLine) -> Entry:
     """Add a line to the story, which keeps the last of them."""
     return replace(entry, story=(*entry.story, line)[-STORY_LENGTH:], transitions=entry.transitions + 1)
+
+
+def without_idle_poll(story: tuple[StoryLine, ...]) -> tuple[StoryLine, ...]:
+    """The story without the poll at its end, if that found nothing new: one every minute would push out what happened."""
+    if not story or story[-1].event != Unchanged.kind:
+        return story
+    begun = next((at for at in range(len(story) - 1, -1, -1) if story[at].to == Phase.QUEUED), None)
+    if begun is None or story[begun].event != PollDue.kind or any(line.event not in _IDLE for line in story[begun:]):
+        return story
+    return story[:begun]
+
+
+_IDLE = frozenset(event.kind for event in (PollDue, FetchBegan, Fetched, Unchanged))
 
 
 def begin(entry: Entry, kind: str, now: float, cause: Cause, force: bool = False) -> Step:

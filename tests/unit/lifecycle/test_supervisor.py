@@ -104,6 +104,19 @@ async def test_a_poll_finds_a_new_revision() -> None:
         assert bench.registry.view("als").loaded is not None
 
 
+async def test_polls_that_find_nothing_do_not_push_the_load_out_of_the_story(caplog: pytest.LogCaptureFixture) -> None:
+    async with Bench(ModelSettings("als", poll_s=60.0)) as bench:
+        await bench.serve("v1", "r1")
+        loaded = bench.entry().story
+        with caplog.at_level(logging.INFO, "holdfast.lifecycle"):
+            for _ in range(3):
+                await bench.clock.advance(60.0)
+                (await bench.loader.next_fetch()).finish(None)
+                await settle()
+        assert [line.event for line in bench.entry().story[len(loaded) :]] == ["poll", "fetch_began", "unchanged"]
+        assert [record.__dict__["action"] for record in caplog.records] == ["poll", "fetch_began", "unchanged"] * 3
+
+
 async def test_a_source_that_tells_no_unchanged_is_compared_by_revision() -> None:
     async with Bench(ModelSettings("als", poll_s=60.0)) as bench:
         await bench.serve("v1", "r1")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import socket
 import sys
-import time
 from typing import Any
 
 
@@ -47,7 +47,7 @@ def tell(wire: socket.socket, plan: dict[str, Any]) -> None:
 
 def hang(wire: socket.socket, plan: dict[str, Any]) -> None:
     while True:
-        time.sleep(60)
+        signal.pause()
 
 
 def close_the_wire_and_hang(wire: socket.socket, plan: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 Plan = dict[str, Any]
@@ -161,7 +160,7 @@ def output_flood(wire: socket.socket, plan: Plan) -> None:
 def hang(wire: socket.socket, plan: Plan) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
-        time.sleep(60)
+        signal.pause()
 
 
 def phase_flood(wire: socket.socket, plan: Plan) -> None:
@@ -184,7 +183,7 @@ def _survivor(plan: Plan, wire: socket.socket) -> None:
             os.close(fd)
         os.write(ready_w, b"x")
         while mapped:
-            time.sleep(60)
+            signal.pause()
     os.read(ready_r, 1)
 
 
@@ -196,7 +195,7 @@ def grandchild_maps_segment(wire: socket.socket, plan: Plan) -> None:
 def grandchild_after_crash(wire: socket.socket, plan: Plan) -> None:
     if os.fork() == 0:
         while True:
-            time.sleep(60)
+            signal.pause()
     os._exit(1)
 
 

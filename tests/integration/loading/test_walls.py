@@ -21,11 +21,11 @@ FILE_BYTES = 8 << 20
 
 
 PARENT = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys
 program, *numbers = sys.argv[1:]
 child = subprocess.Popen([sys.executable, program, str(os.getpid()), *numbers], stdout=subprocess.PIPE, text=True)
 print(child.pid, child.stdout.readline(), flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

@@ -69,6 +69,10 @@ class Version:
         self.loaded_at = kept.loaded_at
         self.load = load
         self.details = scorer.details
+        self.parts: Mapping[str, str] = {}
+
+    def on_death(self, tell: Callable[[str, str], None]) -> None:
+        """A mapping does not die."""
 
     def __repr__(self) -> str:
         return f"<Version {self.version} {self.family} segment={self.segment_bytes}>"

@@ -1,32 +1,28 @@
 """Top-k by dot product over mapped factor matrices. numpy only; runs in the server.
 
-Covers: ranking for one user and for many, excluding seen and named items. Does not cover: how the arrays came to be
-(`models.factors.pack`), threads (the caller decides by `cost`).
+Covers: scores of users, of liked items (fold-in) and of similar items. Does not cover: ranking (`models.recommender`), how
+the arrays came to be (`models.factors.pack`), threads (the caller decides by `cost`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import InvalidQuery, Query, Ranking, UnknownEntity
+from models.base import Id
 from models.bundle import BadBundle, Bundle
+from models.catalogue import Catalogue
 from models.ids import IdTable, falls
+from models.recommender import NO_ROWS, Recommender, Rows, Subject
 
-_CHUNK_SCORES = 4 << 20
-"""Scores computed at once for a batch: bounds its private memory to 16 MiB of float32."""
-_PER_ID = 5_000
-"""Multiply-adds that take as long as looking one id up, or naming one in an answer."""
 _CHUNK_ROWS = 1 << 14
-_MARGIN = 16
-"""Candidates beyond k that are re-scored exactly, so that the order does not depend on how the product was blocked."""
 
 
-class FactorScorer:
-    """Answers from `user_factors` (users x f) and `item_factors` (items x f), float32 or float64. Thread-safe: only reads."""
+class FactorScorer(Recommender):
+    """Answers from `user_factors` (users x f) and `item_factors` (items x f), float32 or float64. A subject's state is its vector."""
 
     family = "factors"
 
@@ -38,7 +34,7 @@ class FactorScorer:
         if self._users.shape[1] != self._items.shape[1] or not self._users.shape[1]:
             raise BadBundle(f"user factors are {self._users.shape[1]} wide, item factors {self._items.shape[1]}")
         self._user_ids = IdTable("user_ids", bundle, len(self._users))
-        self._item_ids = IdTable("item_ids", bundle, len(self._items))
+        self.items: Catalogue = Catalogue(bundle, len(self._items))
         self._seen_starts = self._seen_items = None
         if "seen.indptr" in bundle.arrays:
             self._seen_starts = bundle.array("seen.indptr", ndim=1, kinds="i", rows=len(self._users) + 1)
@@ -47,70 +43,54 @@ class FactorScorer:
                 check_csr(self._seen_starts, self._seen_items, len(self._items))
 
     def ids_in_words(self) -> Mapping[str, str]:
-        return {"users": self._user_ids.in_words(), "items": self._item_ids.in_words()}
+        return {"users": self._user_ids.in_words(), "items": self.items.in_words()}
 
-    def cost(self, query: Query) -> int:
-        return len(query.users) * (int(self._items.size) + _PER_ID * min(query.k, len(self._items))) + _PER_ID * len(query.exclude)
+    @property
+    def knows_seen(self) -> bool:
+        return self._seen_starts is not None
 
-    def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
-        if query.fields:
-            raise InvalidQuery("fields", "this model keeps no item columns")
-        if query.exclude_seen and self._seen_starts is None:
-            raise InvalidQuery("exclude_seen", "this model does not know which items a user has seen")
-        is_batch = len(query.users) != 1
-        rows = [self._user_ids.row(user) for user in query.users]
-        known = [(at, row) for at, row in enumerate(rows) if row is not None]
-        answers: list[Ranking | UnknownEntity] = [
-            UnknownEntity(f"users[{at}]" if is_batch else "user_id", f"user {user!r} is not in the model")
-            for at, user in enumerate(query.users)
-        ]
-        excluded = np.array(self._item_ids.rows(query.exclude), np.int64)
-        step = max(1, _CHUNK_SCORES // max(1, len(self._items)))
-        with np.errstate(all="ignore"):  # factors that are no numbers give scores that are none, and those are left out
-            for begin in range(0, len(known), step):
-                chunk = known[begin : begin + step]
-                scores = self._scores([row for _, row in chunk])
-                for (at, row), line in zip(chunk, scores, strict=True):
-                    answers[at] = self._rank(query, at, row, line, excluded)
-        return answers
+    def work(self) -> int:
+        return int(self._items.size)
 
-    def _scores(self, rows: list[int]) -> NDArray[Any]:
-        if len(rows) == 1:
-            one: NDArray[Any] = self._items @ self._users[rows[0]]
+    def user(self, user: Id) -> Subject | None:
+        row = self._user_ids.row(user)
+        return None if row is None else Subject(self._users[row], self._seen(row))
+
+    def _seen(self, row: int) -> Rows:
+        if self._seen_starts is None or self._seen_items is None:
+            return NO_ROWS
+        seen: Rows = self._seen_items[int(self._seen_starts[row]) : int(self._seen_starts[row + 1])]
+        return seen
+
+    def liking(self, rows: Rows) -> Subject:
+        raise NotImplementedError
+
+    def item(self, row: int) -> Subject:
+        raise NotImplementedError
+
+    def similarities(self, rows: Rows) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def contributions(self, subject: Subject, rows: Rows) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def scores(self, subjects: Sequence[Subject]) -> NDArray[Any]:
+        if len(subjects) == 1:
+            one: NDArray[Any] = self._items @ subjects[0].state
             return one[np.newaxis, :]
-        many: NDArray[Any] = self._users[rows] @ self._items.T
+        many: NDArray[Any] = np.stack([subject.state for subject in subjects]) @ self._items.T
         return many
 
-    def _rank(self, query: Query, at: int, row: int, scores: NDArray[Any], excluded: NDArray[Any]) -> Ranking:
-        if query.exclude_seen is not False and self._seen_starts is not None and self._seen_items is not None:
-            seen = self._seen_items[int(self._seen_starts[row]) : int(self._seen_starts[row + 1])]
-            scores[seen] = -np.inf
-        if len(excluded):
-            scores[excluded] = -np.inf
-        user = self._users[row].astype(np.float64)
-        rows = self._contenders(scores, query.k, user)
-        exact = exact_scores(self._items, rows, user)
-        is_score = np.isfinite(exact)  # summed in another order, a sum at the edge of float64 may overflow after all
-        rows, exact = rows[is_score], exact[is_score]
-        order = np.argsort(-exact, kind="stable")[: query.k]
-        return Ranking(query.users[at], self._item_ids.ids(rows[order]), exact[order].tolist())
+    def exact(self, subject: Subject, rows: Rows) -> NDArray[np.float64]:
+        return exact_scores(self._items, rows, subject.state.astype(np.float64))
 
-    def _contenders(self, scores: NDArray[Any], k: int, user: NDArray[Any]) -> NDArray[Any]:
-        """Rows, ascending, of the k best and of all that tie with them, for all that the product's rounding can tell."""
-        scores[~np.isfinite(scores)] = -np.inf
-        wanted = k + _MARGIN
+    def slack(self, subject: Subject, rows: Rows) -> float | None:
+        user = subject.state.astype(np.float64)
         length = float(np.sqrt(user @ user))
-        if wanted >= len(scores) or not length:
-            # Every item ties for a user without a single factor (nobody interacted yet): the first ones win.
-            return np.flatnonzero(scores > -np.inf)[: None if length else k]
-        best = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
-        best = best[scores[best] > -np.inf]
-        if len(best) < wanted:
-            return np.sort(best)
-        factors = self._items[best].astype(np.float64)
-        slack = 2 * len(user) * np.finfo(scores.dtype).eps * length * float(np.sqrt((factors * factors).sum(axis=1).max()))
-        lowest = scores[best].min() - (slack if np.isfinite(slack) else 0.0)
-        return np.flatnonzero(scores >= lowest)
+        if not length:
+            return None  # nobody interacted yet: every item ties, and the first ones win
+        factors = self._items[rows].astype(np.float64)
+        return float(2 * len(user) * np.finfo(self._items.dtype).eps * length * np.sqrt((factors * factors).sum(axis=1).max()))
 
 
 def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any]) -> NDArray[Any]:

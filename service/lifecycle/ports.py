@@ -38,6 +38,12 @@ class Loaded(Protocol):
     load: Mapping[str, Any]
     """{"seconds","peak_bytes","cap_bytes","from_segment","walls"}, and what else the loader has to tell; JSON."""
     details: Mapping[str, Any]
+    parts: Mapping[str, str]
+    """Role -> name of the model that plays it, for a version that answers from other models (a hybrid); else empty."""
+
+    def on_death(self, tell: Callable[[str, str], None]) -> None:
+        """Have `tell(type, message)` called on the loop, once, if the version can answer no more because its process died."""
+        ...
 
     async def close(self) -> None:
         """Unmap, in a thread (70 ms/GB). Called once, after the last lease closed."""

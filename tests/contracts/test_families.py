@@ -1,17 +1,18 @@
 """What every family of `models.FAMILIES` owes: pack, segment, score equals the library's own answer, and the rules of answers.
 
-A family that is listed without an example here fails. Does not cover: what is special to one (`tests/unit/models`), the
-capped child (`tests/integration/loading`).
+A family that is listed without a module in `tests.contracts.families` fails. Does not cover: what is special to one
+(`tests/unit/models`), the capped child (`tests/integration/loading`).
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,50 +21,34 @@ from loaders.formats import read_artifact
 from loaders.segment import Destination, Mapping
 from loaders.segment_writer import ArtifactMap, SegmentWriter, write_bundle
 from models import FAMILIES
-from models.base import Query, Ranking, Scorer, UnknownEntity
+from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import Bundle
 from models.packing import pack
-from tests.support import run_python
+from tests.contracts.families import EstimatorExample, Example, RecommenderExample, example, examples, own_suite
+from tests.support import ROOT, run_python
 
-HEAVY = ("sklearn", "implicit", "scipy", "pandas", "joblib", "asyncpg", "aiohttp")
-
-
-class Example(NamedTuple):
-    """An artifact of the family, and the library's own answer to `users`: [(item id, score)] each, seen items left out."""
-
-    artifact: Any
-    users: list[Any]
-    answers: Callable[[int], list[list[tuple[Any, float]]]]
+HEAVY = ("sklearn", "implicit", "scipy", "pandas", "joblib", "asyncpg", "aiohttp", "lightfm")
 
 
-def factors() -> Example:
-    from tests.artifacts.recommenders import als_dict, expected_recommend, interactions
+class Loaded:
+    """An example and its scorer. Unpacks into (example, bundle, scorer); closed by the fixture, which must not keep the mapping."""
 
-    artifact = als_dict("mixed")
-    users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
-    rows = [0, 5, 17, 44]
+    def __init__(self, example: Any, bundle: Bundle, scorer: Any) -> None:
+        self.example = example
+        self._opened = [bundle, scorer]
 
-    def answers(k: int) -> list[list[tuple[Any, float]]]:
-        found = expected_recommend(artifact["model"], rows, k, interactions())
-        return [[(items[row], score) for row, score in zip(top.items, top.scores, strict=True)] for top in found]
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.example, *self._opened))
 
-    return Example(artifact, [users[row] for row in rows], answers)
-
-
-EXAMPLES: dict[str, Callable[[], Example]] = {"factors": factors}
+    def close(self) -> None:
+        self._opened.clear()
+        gc.collect()
 
 
-class Loaded(NamedTuple):
-    example: Example
-    bundle: Bundle
-    scorer: Scorer
-
-
-def loaded(family: str, folder: Path) -> Loaded:
+def loaded(family: str, made: Example, folder: Path) -> Loaded:
     """Through a segment, in this process."""
-    example = EXAMPLES[family]()
     path = folder / "artifact"
-    path.write_bytes(pickle.dumps(example.artifact, 5))
+    path.write_bytes(pickle.dumps(made.artifact, 5))
     artifact_fd = os.open(path, os.O_RDONLY)
     destination = Destination(folder)
     try:
@@ -77,65 +62,217 @@ def loaded(family: str, folder: Path) -> Loaded:
     finally:
         destination.close()
         os.close(artifact_fd)
-    return Loaded(example, bundle, import_module(f"{FAMILIES[family]}.score").open_scorer(bundle))
+    return Loaded(made, bundle, import_module(f"{FAMILIES[family]}.score").open_scorer(bundle))
 
 
-def test_every_family_has_an_example() -> None:
-    assert set(EXAMPLES) == set(FAMILIES)
+@pytest.fixture(params=examples(), ids="-".join)
+def any_model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loaded]:
+    family, name = request.param
+    model = loaded(family, example(family, name), tmp_path)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def recommender(any_model: Loaded) -> Loaded:
+    if not isinstance(any_model.example, RecommenderExample):
+        pytest.skip("an estimator")
+    return any_model
+
+
+@pytest.fixture
+def with_users(recommender: Loaded) -> Loaded:
+    if not recommender.example.users:
+        pytest.skip("knows no users")
+    return recommender
+
+
+@pytest.fixture
+def estimator(any_model: Loaded) -> Loaded:
+    if not isinstance(any_model.example, EstimatorExample):
+        pytest.skip("a recommender")
+    return any_model
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_answers_are_the_library_s(family: str, tmp_path: Path) -> None:
-    example, _, scorer = loaded(family, tmp_path)
-    assert scorer.family == family
+def test_every_family_has_examples_or_a_suite_of_its_own(family: str) -> None:
+    suite = own_suite(family)
+    assert family in {name for name, _ in examples()} or (suite is not None and (ROOT / suite).is_file())
+
+
+# -- recommenders -------------------------------------------------------------------------------------------------------
+
+
+def assert_same(answer: Any, wanted: list[tuple[Any, float]], most: int) -> None:
+    assert isinstance(answer, Ranking)
+    count = min(most, len(wanted))
+    assert list(answer.items)[:count] == [id for id, _ in wanted[:count]]
+    np.testing.assert_allclose(answer.scores[:count], [score for _, score in wanted[:count]], rtol=1e-4, atol=1e-5)
+    assert list(map(type, answer.items)) == [type(id) if type(id) in (int, str) else None for id in answer.items]
+
+
+def test_answers_are_the_library_s(with_users: Loaded) -> None:
+    made, _, scorer = with_users
     for k in (1, 10, 10_000):
-        for answer, wanted in zip(scorer.recommend(Query(example.users, k)), example.answers(min(k, 40)), strict=True):
-            assert isinstance(answer, Ranking)
-            count = min(k, 40, len(wanted))
-            assert list(answer.items)[:count] == [id for id, _ in wanted[:count]]
-            np.testing.assert_allclose(answer.scores[:count], [score for _, score in wanted[:count]], rtol=1e-4, atol=1e-5)
-            assert list(map(type, answer.items)) == [type(id) if type(id) in (int, str) else None for id in answer.items]
+        for answer, wanted in zip(scorer.recommend(Query(made.users, k)), made.answers(min(k, 40)), strict=True):
+            assert_same(answer, wanted, min(k, 40))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_batch_is_its_users_one_by_one(family: str, tmp_path: Path) -> None:
-    example, _, scorer = loaded(family, tmp_path)
+def test_liked_and_similar_are_the_library_s(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    if made.liked_answers is not None:
+        (answer,) = scorer.recommend(Query(liked=made.liked, k=10))
+        assert_same(answer, made.liked_answers(10), 10)
+    if made.similar_answers is not None:
+        for item in made.liked:
+            (answer,) = scorer.recommend(Query(similar_to=item, k=10))
+            assert_same(answer, made.similar_answers(item, 10), 10)
+
+
+def test_a_batch_is_its_users_one_by_one(with_users: Loaded) -> None:
+    made, _, scorer = with_users
     for exclude_seen in (None, False):
-        batch = scorer.recommend(Query(example.users, 7, exclude_seen=exclude_seen))
-        assert batch == [scorer.recommend(Query([user], 7, exclude_seen=exclude_seen))[0] for user in example.users]
-        assert [answer.user for answer in batch if isinstance(answer, Ranking)] == example.users
+        batch = scorer.recommend(Query(made.users, 7, exclude_seen=exclude_seen))
+        assert batch == [scorer.recommend(Query([user], 7, exclude_seen=exclude_seen))[0] for user in made.users]
+        assert [answer.user for answer in batch if isinstance(answer, Ranking)] == made.users
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_excluded_is_never_returned(family: str, tmp_path: Path) -> None:
-    example, _, scorer = loaded(family, tmp_path)
-    first = scorer.recommend(Query(example.users[:1], 5))[0]
-    assert isinstance(first, Ranking)
-    rest = scorer.recommend(Query(example.users[:1], 5, exclude=[*list(first.items)[:3], "nowhere", 2**80, -1]))[0]
-    assert isinstance(rest, Ranking)
-    assert list(rest.items)[:2] == list(first.items)[3:] and len(rest.items) == 5
-    everything = scorer.recommend(Query(example.users[:1], 10_000))[0]
-    assert isinstance(everything, Ranking) and len(set(everything.items)) == len(everything.items)
-    nothing = scorer.recommend(Query(example.users[:1], 5, exclude=list(everything.items)))[0]
-    assert isinstance(nothing, Ranking) and list(nothing.items) == list(nothing.scores) == []
+def ways(made: RecommenderExample) -> list[dict[str, Any]]:
+    return [*([{"users": made.users[:1]}] if made.users else []), {"liked": made.liked}, {"similar_to": made.liked[0]}]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_scores_fall_and_unknown_users_are_said_so(family: str, tmp_path: Path) -> None:
-    example, _, scorer = loaded(family, tmp_path)
-    known, unknown = scorer.recommend(Query([example.users[0], "nobody of this name"], 10_000))
-    assert isinstance(known, Ranking) and isinstance(unknown, UnknownEntity)
-    assert list(known.scores) == sorted(known.scores, reverse=True)
-    assert all(type(score) is float for score in known.scores)
-    assert scorer.cost(Query(example.users, 5)) >= scorer.cost(Query(example.users[:1], 5)) > 0
+def test_what_is_excluded_is_never_returned(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    for way in ways(made):
+        first = scorer.recommend(Query(k=5, **way))[0]
+        assert isinstance(first, Ranking)
+        rest = scorer.recommend(Query(k=5, exclude=[*list(first.items)[:3], "nowhere", 2**80, -1], **way))[0]
+        assert isinstance(rest, Ranking)
+        assert list(rest.items)[:2] == list(first.items)[3:] and len(rest.items) == 5
+        everything = scorer.recommend(Query(k=10_000, **way))[0]
+        assert isinstance(everything, Ranking) and len(set(everything.items)) == len(everything.items)
+        nothing = scorer.recommend(Query(k=5, exclude=list(everything.items), **way))[0]
+        assert isinstance(nothing, Ranking) and list(nothing.items) == list(nothing.scores) == []
+        some = list(everything.items)[4:9]
+        only = scorer.recommend(Query(k=5, only=[*some[::-1], "nowhere"], **way))[0]
+        assert isinstance(only, Ranking) and list(only.items) == some
+        none = scorer.recommend(Query(k=5, only=[], **way))[0]
+        assert isinstance(none, Ranking) and list(none.items) == []
+
+
+def test_scores_fall_and_unknown_ids_are_said_so(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    for way in ways(made):
+        (known,) = scorer.recommend(Query(k=10_000, **way))
+        assert isinstance(known, Ranking)
+        assert list(known.scores) == sorted(known.scores, reverse=True)
+        assert all(type(score) is float for score in known.scores)
+    if made.users:
+        known, unknown = scorer.recommend(Query([made.users[0], "nobody of this name"], 10_000))
+        assert isinstance(known, Ranking) and isinstance(unknown, UnknownEntity) and unknown.field == "users[1]"
+        assert scorer.cost(Query(made.users, 5)) >= scorer.cost(Query(made.users[:1], 5)) > 0
+    else:
+        with pytest.raises(InvalidQuery, match="liked"):
+            scorer.recommend(Query(["anybody"]))
+    for field, query in {"liked": Query(liked=["nowhere", 2**70]), "item_id": Query(similar_to="nowhere")}.items():
+        with pytest.raises(UnknownEntity) as caught:
+            scorer.recommend(query)
+        assert caught.value.field == field
+    with pytest.raises(InvalidQuery) as refused:
+        scorer.recommend(Query(liked=made.liked, fields=["no such column"]))
+    assert refused.value.field == "fields[0]"
     assert all(isinstance(words, str) for words in scorer.ids_in_words().values())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_bundle_is_plain_and_read_only(family: str, tmp_path: Path) -> None:
-    _, bundle, scorer = loaded(family, tmp_path)
+def test_what_is_liked_is_no_answer_unless_it_is_wanted(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    (answer,) = scorer.recommend(Query(liked=[*made.liked, "nowhere"], k=10_000))
+    assert set(answer.items).isdisjoint(made.liked) and answer.user is None
+    (seen_too,) = scorer.recommend(Query(liked=made.liked, k=10_000, exclude_seen=False))
+    assert set(made.liked) <= set(seen_too.items)
+    (similar,) = scorer.recommend(Query(similar_to=made.liked[0], k=10_000, exclude_seen=False))
+    assert made.liked[0] not in similar.items
+
+
+def test_diversity_one_is_plain_order_and_less_is_more_diverse(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    for way in ways(made):
+        (plain,) = scorer.recommend(Query(k=8, diversity=1.0, **way))
+        (mixed,) = scorer.recommend(Query(k=8, diversity=0.2, **way))
+
+        def sameness(answer: Ranking) -> float:
+            rows = np.array([scorer.items.row(id) for id in answer.items])
+            alike = scorer.similarities(rows)
+            return float(alike[np.triu_indices(len(rows), 1)].mean())
+
+        assert list(plain.items) == list(scorer.recommend(Query(k=8, diversity=1.0, **way))[0].items)
+        assert sameness(mixed) <= sameness(plain) + 1e-9 and mixed.items[0] == plain.items[0]
+
+
+def test_explanations_name_the_history(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    (answer,) = scorer.recommend(Query(liked=made.liked, k=5, explain=True))
+    assert answer.because is not None and len(answer.because) == len(answer.items)
+    for named in answer.because:
+        assert {id for id, _ in named} <= set(made.liked)
+        assert [part for _, part in named] == sorted((part for _, part in named), reverse=True)
+    assert any(answer.because)
+
+
+# -- estimators ---------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_are_the_library_s(estimator: Loaded) -> None:
+    made, _, scorer = estimator
+    answer = scorer.predict(made.rows)
+    assert_predictions(answer.predictions, made.predictions)
+    if made.probabilities is None:
+        assert answer.probabilities is None
+    else:
+        np.testing.assert_allclose(np.array(answer.probabilities), np.array(made.probabilities), rtol=1e-6, atol=1e-9)
+        assert answer.classes is not None
+
+
+def assert_predictions(found: Any, wanted: Any) -> None:
+    wanted = np.asarray(wanted)
+    if wanted.dtype.kind == "f":
+        np.testing.assert_allclose(np.array(found, float), wanted, rtol=1e-6, atol=1e-9)
+    else:
+        assert np.array(found).tolist() == wanted.tolist()
+
+
+def test_a_batch_is_its_rows_one_by_one(estimator: Loaded) -> None:
+    made, _, scorer = estimator
+    some = list(made.rows[:5])
+    batch = scorer.predict(some)
+    single = [scorer.predict([row]) for row in some]
+    np.testing.assert_array_equal(np.array(batch.predictions), np.array([one.predictions[0] for one in single]))
+    assert scorer.cost_of(some) >= scorer.cost_of(some[:1]) > 0
+
+
+def test_rows_that_are_none_are_refused_by_field(estimator: Loaded) -> None:
+    made, _, scorer = estimator
+    row = list(made.rows[0])
+    wrong: dict[str, list[Any]] = {
+        "instances": [],
+        "instances[1]": [row, row[:-1]],
+        "instances[0]": [[*row, 1.0]],
+        "instances[0][0]": [["no number", *row[1:]]],
+    }
+    for field, instances in wrong.items():
+        with pytest.raises(InvalidQuery) as caught:
+            scorer.predict(instances)
+        assert caught.value.field == field
+
+
+# -- both ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_plain_and_read_only(any_model: Loaded) -> None:
+    _, bundle, scorer = any_model
+    assert scorer.family == bundle.family and scorer.kind in ("recommender", "estimator")
     assert all(array.dtype.kind in "biuf" and not array.flags.writeable for array in bundle.arrays.values())
-    warmed = import_module(f"{FAMILIES[family]}.score").warm(scorer)
+    warmed = import_module(f"{FAMILIES[bundle.family]}.score").warm(scorer)
     assert isinstance(warmed, dict)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -77,8 +77,13 @@ class FakeLoaded:
     loaded_at: float = 1_000_000.0
     load: Mapping[str, Any] = field(default_factory=lambda: {"seconds": 0.5})
     details: Mapping[str, Any] = field(default_factory=lambda: {"users": 3})
+    parts: Mapping[str, str] = field(default_factory=dict)
     closed: int = 0
     close_error: Exception | None = None
+    tell_death: Callable[[str, str], None] | None = None
+
+    def on_death(self, tell: Callable[[str, str], None]) -> None:
+        self.tell_death = tell
 
     async def close(self) -> None:
         self.closed += 1

@@ -44,6 +44,7 @@ class FakeScorer:
     """Knows users 1..9 and "one"; answers items 101, 102, ... with falling scores, after `before` ran."""
 
     family: str = "factors"
+    kind: str = "recommender"
     details: Mapping[str, Any] = field(default_factory=dict)
     price: int = 1
     before: Callable[[], object] = lambda: None
@@ -79,6 +80,10 @@ class FakeLoaded:
     loaded_at: float = NOW
     load: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    def on_death(self, tell: Callable[[str, str], None]) -> None:
+        """Never dies."""
 
     async def close(self) -> None:
         """Nothing is mapped."""

@@ -129,8 +129,8 @@ def impure(root: Path, *entries: str) -> list[str]:
 
 
 def pack_outside_the_child(root: Path) -> list[str]:
-    """A family's `pack` imported by what is neither the child, nor training, nor that family's own pack."""
-    packs = [name for name in modules_of(root) if name.startswith("models.") and name.endswith(".pack")]
+    """A family's `pack`, or what packs share (`models.*_records`), imported by what is neither the child, nor training, nor a pack."""
+    packs = [name for name in modules_of(root) if name.startswith("models.") and name.endswith((".pack", "_records"))]
     found = []
     for each in imports_of(root):
         own = each.module in packs or any(f"{each.module}.".startswith(f"{user}.") for user in PACK_USERS)

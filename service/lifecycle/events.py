@@ -97,6 +97,17 @@ class Released(Event):
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Died(Event):
+    """The process that a version lives in is gone. `type` and `jitter` as in Failed; of a version that serves no more it is no news."""
+
+    kind: ClassVar[str] = "died"
+    version: str
+    type: str
+    message: str
+    jitter: float
+
+
 # From the running attempt.
 
 
@@ -180,7 +191,7 @@ class Failed(AttemptEvent):
 
 
 OUTSIDE_EVENTS: tuple[type[Event], ...] = (
-    Started, Requested, LoadCommanded, ReloadCommanded, UnloadCommanded, PollDue, SourceTouched, RetryDue, Released,
+    Started, Requested, LoadCommanded, ReloadCommanded, UnloadCommanded, PollDue, SourceTouched, RetryDue, Released, Died,
 )  # fmt: skip
 ATTEMPT_EVENTS: tuple[type[AttemptEvent], ...] = (
     Restored, FetchBegan, Progressed, Fetched, Waiting, PhaseBegan, Unchanged, Succeeded, Failed,

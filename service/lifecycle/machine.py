@@ -15,6 +15,7 @@ from . import commands, outcomes
 from .errors import InvalidTransition
 from .events import (
     AttemptEvent,
+    Died,
     Discard,
     Event,
     Failed,
@@ -81,4 +82,6 @@ def step(entry: Entry, event: Event, now: float, policy: RetryPolicy = DEFAULT_R
         raise InvalidTransition(entry.name, phase, event.kind, entry.story)
     if isinstance(event, Failed):
         return outcomes.failed(entry, event, now, policy)
+    if isinstance(event, Died):
+        return outcomes.died(entry, event, now, policy)
     return _RULES[type(event)](entry, event, now)

@@ -1,6 +1,6 @@
-"""Rules for what the running attempt reports: its progress, its phases, its end. Pure.
+"""Rules for what the running attempt reports (its progress, its phases, its end) and for the death of what serves. Pure.
 
-Every rule may rely on `entry.attempt` being the event's attempt; `machine.step` saw to it.
+Every rule but `died` may rely on `entry.attempt` being the event's attempt; `machine.step` saw to it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import replace
 from .errors import InvalidTransition
 from .events import (
     Action,
+    CancelRetry,
+    Died,
     Failed,
     FetchBegan,
     Fetched,
@@ -23,7 +25,7 @@ from .events import (
     Waiting,
 )
 from .moves import Step, begin, check, end, retire, tell
-from .policy import AUTOMATIC, RetryPolicy, is_limited, plan_retry
+from .policy import AUTOMATIC, RetryPolicy, count_deaths, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
 
 
@@ -137,6 +139,34 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
         return begin(entry, Cause.RETRY, now, Cause.RETRY)
     actions: tuple[Action, ...] = (ScheduleRetry(attempt.id, delay_s),)
     return replace(entry, retry_of=attempt.id), actions
+
+
+def died(entry: Entry, event: Died, now: float, policy: RetryPolicy) -> Step:
+    """The version serves no more; it is loaded again after a backoff, whatever it died of. A running attempt brings the next one anyway."""
+    live = entry.live
+    if live is None or live.version != event.version:
+        return entry, ()
+    deaths = count_deaths(entry.deaths, now - live.since)
+    delay_s = policy.backoff_s(deaths, event.jitter)
+    is_alone = entry.attempt is None
+    failure = Failure(
+        type=event.type,
+        message=event.message,
+        retryable=True,
+        attempts=deaths,
+        at=now,
+        next_attempt_at=now + delay_s if is_alone else None,
+        revision=live.revision or None,
+    )
+    entry = tell(entry, event, now, Phase.FAILED if entry.attempt is None else entry.attempt.phase, f"{event.type}: {event.message}")
+    entry, drained = retire(entry, now, event.kind)
+    entry = replace(entry, failure=failure, deaths=deaths)
+    if not is_alone:
+        return entry, drained
+    # A retry that waits is one of a reload that failed beside the version: now there is nothing to fall back on.
+    cancelled: tuple[Action, ...] = (CancelRetry(),) if entry.retry_of is not None else ()
+    entry = replace(entry, retry_of=entry.attempts_begun)
+    return entry, (*cancelled, *drained, ScheduleRetry(entry.attempts_begun, delay_s))
 
 
 def _count(before: Failure | None, attempt: Attempt, event: Failed) -> tuple[int, int]:

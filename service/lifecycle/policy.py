@@ -13,6 +13,8 @@ from loaders.errors import FAILURES, Retry
 from .state import Attempt, Cause, Entry, Phase, Status
 
 LIMITED_TRIES = 3
+LONG_LIFE_S = 60.0
+"""A version that served for longer did not die of being loaded."""
 AUTOMATIC = frozenset({Cause.START, Cause.RETRY, Cause.POLL, Cause.WATCH})
 """Causes that nobody asked for: such an attempt never tries a rejected revision again."""
 
@@ -63,6 +65,11 @@ def plan_retry(failure_type: str, attempts: int, jitter: float, policy: RetryPol
 def is_limited(failure_type: str) -> bool:
     """Whether the failure is of a class that is tried only a few times for one revision."""
     return FAILURES[failure_type].retry in (Retry.LIMITED, Retry.ONCE)
+
+
+def count_deaths(before: int, lived_s: float) -> int:
+    """Deaths in a row, this one counted: a version that lived long starts the count anew."""
+    return 1 if lived_s > LONG_LIFE_S else before + 1
 
 
 def known_revision(entry: Entry) -> str | None:

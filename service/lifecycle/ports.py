@@ -42,11 +42,14 @@ class Loaded(Protocol):
     """Role -> name of the model that plays it, for a version that answers from other models (a hybrid); else empty."""
 
     def on_death(self, tell: Callable[[str, str], None]) -> None:
-        """Have `tell(type, message)` called on the loop, once, if the version can answer no more because its process died."""
+        """Have `tell(type, message)` called on the loop, once, if the version can answer no more because its process died.
+
+        Never from within this call; not for a process that `close` ends. `type` is a name of `loaders.errors.FAILURES`.
+        """
         ...
 
     async def close(self) -> None:
-        """Unmap, in a thread (70 ms/GB). Called once, after the last lease closed."""
+        """Unmap, in a thread (70 ms/GB), or end its process. Called once, after the last lease closed."""
         ...
 
 
@@ -54,7 +57,10 @@ class Loader(Protocol):
     """Brings a model from its source to a mapped version."""
 
     async def restore(self, model: ModelSettings) -> Loaded | None:
-        """Map the kept segment of the last version, if source and options are still the same; asks no source, starts no child."""
+        """Bring the last version back, if source and options are still the same; asks no source.
+
+        A kept segment is mapped and starts no child; a hosted model starts its own over the kept artifact.
+        """
         ...
 
     async def fetch(self, model: ModelSettings, *, known: str | None, on_progress: OnProgress) -> Artifact | None:

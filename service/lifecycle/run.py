@@ -75,7 +75,10 @@ class AttemptRun:
         """Serve the kept version while the source is asked. What is wrong with it does not matter: the source decides."""
         entry = self.entry()
         attempt = entry.attempt
-        if attempt is None or entry.live is not None or attempt.force or attempt.cause not in _RESTORING:
+        if attempt is None or entry.live is not None or attempt.force:
+            return
+        # After a death too: the source may be down just then.
+        if attempt.cause not in _RESTORING and not (attempt.cause is Cause.RETRY and entry.deaths):
             return
         try:
             loaded = await self.loader.restore(self.model)
@@ -93,6 +96,10 @@ class AttemptRun:
         known = known_revision(self.entry())
         with self._progress() as on_progress:
             artifact = await self.loader.fetch(self.model, known=known, on_progress=on_progress)
+            if artifact is None and known is not None and not self._is_known(known):
+                # What the source says is unchanged died while it was asked.
+                known = None
+                artifact = await self.loader.fetch(self.model, known=known, on_progress=on_progress)
         if artifact is None:
             if known is None:
                 raise RuntimeError("the loader said unchanged, but was told no revision")

@@ -133,6 +133,8 @@ class Entry:
     retry_of: int | None = None
     """Id of the failed attempt whose retry timer runs; a timer of any other attempt is ignored."""
     attempts_begun: int = 0
+    deaths: int = 0
+    """Versions in a row that died soon after they began to serve."""
     transitions: int = 0
     """Transitions ever; the story keeps the last of them."""
     story: tuple[StoryLine, ...] = field(default=())

@@ -11,6 +11,7 @@ import logging
 import random as _random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from config.schema import ModelSettings
 
@@ -21,6 +22,7 @@ from .events import (
     AttemptEvent,
     CancelAttempt,
     CancelRetry,
+    Died,
     Discard,
     Drain,
     Event,
@@ -134,8 +136,11 @@ class Supervisor:
         """The only way a model changes. No await from the reading of the state to the publishing of the new one."""
         current = self.registry.current(name)
         entry, actions = step(current.entry, event, self._clock(), self._policy)
-        self.registry.commit(name, entry, self._served(name, current.held, actions, loaded))
+        held = self._served(name, current.held, actions, loaded)
+        self.registry.commit(name, entry, held)
         log_transitions(current.entry, entry)
+        if held is not None and held is not current.held:
+            held.loaded.on_death(partial(self._died, name, held))
         for action in actions:
             self._perform(name, action, current.held, loaded)
 
@@ -163,6 +168,11 @@ class Supervisor:
             self._drains.spawn(f"drain:{name}:{action.version}", self._drain(served_before))
         elif isinstance(action, Discard) and loaded is not None:
             self._drains.spawn(f"discard:{name}:{action.version}", self._close(name, loaded))
+
+    def _died(self, name: str, held: Held, type: str, message: str) -> None:
+        """By identity: a version that drains may have the name of the one that was restored after it."""
+        if self.registry.current(name).held is held:
+            self._feed(name, Died(held.facts.version, type, message, self._random()))
 
     def _start_attempt(self, name: str, attempt: int) -> None:
         def feed(event: AttemptEvent, loaded: Loaded | None = None) -> None:

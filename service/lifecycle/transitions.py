@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from .events import (
+    Died,
     Event,
     Failed,
     FetchBegan,
@@ -54,6 +55,7 @@ def _at_rest() -> _Rows:
         yield phase, SourceTouched, queued if is_checked else stays
         if is_checked:
             yield phase, RetryDue, queued
+        yield phase, Died, (Phase.LIVE, Phase.FAILED) if phase is Phase.LIVE else stays
 
 
 def _during_an_attempt() -> _Rows:
@@ -62,6 +64,7 @@ def _during_an_attempt() -> _Rows:
             yield phase, joins, (phase,)
         yield phase, UnloadCommanded, (Phase.RELEASED,)
         yield phase, Failed, (Phase.FAILED,)
+        yield phase, Died, (phase,)
     yield Phase.QUEUED, Restored, (Phase.LIVE,)
     yield Phase.QUEUED, FetchBegan, (Phase.DOWNLOADING,)
     yield Phase.QUEUED, Waiting, (Phase.QUEUED,)

@@ -6,6 +6,7 @@ Covers: the rows and columns of the transition table. Does not cover: what must 
 from __future__ import annotations
 
 from service.lifecycle.events import (
+    Died,
     Event,
     Failed,
     FetchBegan,
@@ -66,6 +67,7 @@ def events_of(kind: type[Event], phase: Phase) -> list[Event]:
         SourceTouched: [SourceTouched()],
         RetryDue: [RetryDue(ATTEMPT)],
         Released: [Released("v0", "no lease holds it")],
+        Died: [Died("v1", "child_crashed", "killed", 0.5), Died("v0", "child_crashed", "killed", 0.5)],
         Restored: [Restored(attempt, "v2", "r2")],
         FetchBegan: [FetchBegan(attempt)],
         Progressed: [Progressed(attempt, 5, 10)],

@@ -13,6 +13,7 @@ from service.lifecycle.events import (
     AttemptEvent,
     CancelAttempt,
     CancelRetry,
+    Died,
     Discard,
     Drain,
     Event,
@@ -120,7 +121,7 @@ class Life(RuleBasedStateMachine):
         published = [action.version for action in actions if isinstance(action, Publish)]
         drained = [action.version for action in actions if isinstance(action, Drain)]
         if before.live is not None and self.entry.live != before.live:
-            assert isinstance(event, (Succeeded, UnloadCommanded)), "only a publish or an unload takes a live version away"
+            assert isinstance(event, (Succeeded, UnloadCommanded, Died)), "only a publish, an unload or its death takes a live version away"
             assert drained == [before.live.version]
         self.serving = published[0] if published else None if drained else self.serving
         if before.attempt is not None and self.entry.attempt is not None and before.attempt.id == self.entry.attempt.id:
@@ -179,6 +180,15 @@ class Life(RuleBasedStateMachine):
     def a_version_is_released(self) -> None:
         if self.draining:
             self.feed(Released(self.draining.pop(0), "no lease holds it"))
+
+    @rule(version=st.sampled_from(["v1", "v2", "v3"]), type=st.sampled_from(["child_crashed", "memory_cap_exceeded"]), jitter=jitters)
+    def a_version_dies(self, version: str, type: str, jitter: float) -> None:
+        before = self.entry
+        self.feed(Died(version, type, "m", jitter))
+        if before.live is None or before.live.version != version:
+            assert self.entry is before
+        else:
+            assert self.entry.live is None and self.entry.failure is not None and self.entry.failure.retryable
 
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds: float) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from .catalogue import Items
 
 Id = int | str
 """A user or item id; JSON keeps the kind: "1" is not 1."""
@@ -126,6 +129,8 @@ class Scorer(Protocol):
 
 class RecommenderScorer(Scorer, Protocol):
     """A scorer of kind "recommender"."""
+
+    items: Items
 
     def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
         """One answer a subject, in order. Raises InvalidQuery, UnknownEntity for what no subject could be answered."""

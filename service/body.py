@@ -1,12 +1,14 @@
 """Request bodies: from bytes to a typed struct, naming the field at fault.
 
-Covers: size, time and media type of a JSON body, unknown fields, types. Does not cover: what a value means to a model.
+Covers: size, time and media type of a JSON body, unknown fields, types; a large one is decoded in a thread. Does not cover:
+what a value means to a model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +20,8 @@ T = TypeVar("T")
 
 BODY_TIMEOUT_S = 30.0
 """A body that takes longer is a client that went away, or one that holds connections on purpose."""
+DECODED_INLINE = 16 << 10
+"""Bytes that the event loop itself decodes, in less than a millisecond whatever they are."""
 
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
@@ -26,8 +30,8 @@ _WHOLE_BODY = "body"
 _TAKEN_AS_JSON = ("application/json", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
 
 
-async def read_body(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """The decoded body.
+async def read_body(request: web.Request, understand: Callable[[bytes], T]) -> T:
+    """What `understand` makes of the body; in a thread for a large one, so it must not touch what belongs to the event loop.
 
     Raises MalformedBody, BodyTimeout, UnsupportedMediaType, InvalidField; web.HTTPRequestEntityTooLarge beyond max_body.
     """
@@ -39,7 +43,7 @@ async def read_body(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T
         raise BodyTimeout(f"The body took longer than {BODY_TIMEOUT_S:g} s.") from error
     except web.RequestPayloadError as error:
         raise MalformedBody(f"The body could not be read: {error}") from error
-    return decode(raw, decoder)
+    return understand(raw) if len(raw) <= DECODED_INLINE else await asyncio.to_thread(understand, raw)
 
 
 def check_media_type(request: web.Request) -> None:
@@ -54,21 +58,21 @@ def check_media_type(request: web.Request) -> None:
     raise UnsupportedMediaType(f"Send application/json, not {declared!r}.", headers={"Accept": "application/json"})
 
 
-def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """`raw` as the decoder's type. Raises MalformedBody, InvalidField."""
+def decode(raw: bytes, decode_json: Callable[[bytes], T], *, within: str = _WHOLE_BODY) -> T:
+    """`raw` as `decode_json` has it; `within` is the field that it is the value of. Raises MalformedBody, InvalidField."""
     try:
-        return decoder.decode(raw)
+        return decode_json(raw)
     except msgspec.ValidationError as error:
-        raise invalid_field(str(error)) from error
+        raise invalid_field(str(error), within) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody("The body is empty; send a JSON object." if not raw.strip() else str(error)) from error
 
 
-def invalid_field(message: str) -> InvalidField:
+def invalid_field(message: str, within: str = _WHOLE_BODY) -> InvalidField:
     """The field ("users[3]") and the complaint, out of the decoder's words."""
     at = _AT.match(message)
     what, path = (at["what"], at["path"]) if at else (message, "")
     named = _UNKNOWN.search(what) or _MISSING.search(what)
     if named:
         path = f"{path}.{named['name']}" if path else named["name"]
-    return InvalidField(path or _WHOLE_BODY, what)
+    return InvalidField(path or within, what)

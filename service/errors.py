@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from loaders.errors import LoadError
-from models.base import RequestError, UnknownEntity
+from models.base import AnswerFailed, RequestError, UnknownEntity
 from service.lifecycle.errors import SupervisorClosed, UnknownModel
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
@@ -155,6 +155,23 @@ def model_failed(view: ModelView, now: float, *, headers: Mapping[str, str] | No
     # RFC 9457 gives `status` to the HTTP number; the model's own status therefore has a name of its own.
     members = {"model": facts["name"], "model_status": facts["status"], "failure": failure, "retry_after_s": retry_after_s}
     return problem(503, "model-not-ready", "The model is not ready", detail, headers=sent, **members)
+
+
+def answer_failed(error: AnswerFailed, view: ModelView, now: float, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The 503 problem of a call that a model could not answer; `view` is the model as it is now, `now` Unix time.
+
+    It comes back by itself: where nothing else is known about when, it is asked for again after a second.
+    """
+    retry_after_s = answer_for(view.entry, now).retry_after_s or 1
+    members = {
+        "model": view.name,
+        "model_status": view.status.value,
+        "failure": {"type": error.type, "message": error.message, "retryable": True},
+        "retry_after_s": retry_after_s,
+    }
+    sent = {**(headers or {}), "Retry-After": str(retry_after_s)}
+    detail = f"{error.type}: {error.message}"
+    return problem(503, "answer-failed", "The model could not answer this call", detail, headers=sent, **members)
 
 
 def _of_aiohttp(error: web.HTTPException) -> web.Response:

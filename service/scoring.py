@@ -1,7 +1,7 @@
 """Where scores are computed: small questions on the event loop, large ones in a few threads, never too many of either.
 
-Covers: the bound on calls in flight, the deadline, and how long a lease is held. Does not cover: the arithmetic (a
-family's `score.py`), HTTP.
+Covers: the bound on calls in flight, the deadline, and how long a lease is held. Does not cover: what a question costs and
+what is to run for it (`service.jobs`), HTTP.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from models.base import InvalidQuery, Query, Ranking, UnknownEntity
+from service.binding import bound
+from service.jobs import Answer, Call, job_of
 from service.lifecycle.registry import Lease
+from service.questions import Asked
 
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
 
-MAX_ITEMS = 2_000_000
-"""Items of one answer to several users, about 300 MB while it is made. One user may always have the whole catalogue."""
-
 T = TypeVar("T")
-Rankings = list[Ranking | UnknownEntity]
 
 
 class TooManyInFlight(Exception):
@@ -66,7 +64,7 @@ class Place:
 
 
 class Scoring:
-    """Runs queries against leased versions. Event loop only; owns its threads until `aclose`."""
+    """Puts questions to leased versions. Event loop only; owns its threads until `aclose`."""
 
     def __init__(self, *, threads: int | None = None, inline_cost: int = INLINE_COST) -> None:
         self._threads = threads or max(2, min(8, os.cpu_count() or 1))
@@ -87,19 +85,21 @@ class Scoring:
             raise TooManyInFlight(model, limit)
         return Place(self._in_flight, model)
 
-    async def recommend(self, place: Place, lease: Lease, query: Query, timeout_s: float) -> Rankings:
-        """The answers of the leased version, in the order of `query.users`; takes over the lease and closes it when scoring is over.
+    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float) -> Answer:
+        """The answer of the leased version; takes over the lease and closes it when scoring is over.
 
         The lease outlives a deadline or a cancelled call for as long as a thread still reads the arrays: unmapping them
-        under it would kill the process. Raises TimeoutError after `timeout_s` seconds, models.base.RequestError.
+        under it would kill the process. Raises TimeoutError after `timeout_s` seconds, models.base.RequestError,
+        models.base.AnswerFailed.
         """
         with ExitStack() as held:
             held.enter_context(lease)
-            _check_size(query, lease.scorer.details)
-            if lease.scorer.cost(query) <= self._inline_cost:
-                answers: Rankings = lease.scorer.recommend(query)
-                return answers
-            work = self._pool.submit(lease.scorer.recommend, query)
+            job = job_of(asked, bound(lease))
+            if isinstance(job, Call):
+                return await job.send(timeout_s)
+            if job.cost <= self._inline_cost:
+                return job.run()
+            work = self._pool.submit(job.run)
             place.hold()
             held.callback(place.let_go)
             self._release_after(work, held.pop_all())
@@ -114,7 +114,7 @@ class Scoring:
         written.add_done_callback(lambda _: loop.call_soon_threadsafe(place.let_go))
         return await asyncio.wrap_future(written)
 
-    def _release_after(self, work: Future[Rankings], held: ExitStack) -> None:
+    def _release_after(self, work: Future[Answer], held: ExitStack) -> None:
         loop = asyncio.get_running_loop()
         work.add_done_callback(lambda _: loop.call_soon_threadsafe(held.close))
 
@@ -122,13 +122,3 @@ class Scoring:
         """Waits for the threads; what has not begun is dropped, and its lease closed."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.sleep(0)  # let the releases, which the threads have just scheduled, run before anyone unmaps
-
-
-def _check_size(query: Query, details: Mapping[str, Any]) -> None:
-    """Raises InvalidQuery for an answer that would take the memory of the serving process."""
-    known = details.get("items")
-    users, items = len(query.users), min(query.k, known) if isinstance(known, int) else query.k
-    if users > 1 and users * items > MAX_ITEMS:
-        raise InvalidQuery(
-            "k", f"{users} users with {items} items each are more than the {MAX_ITEMS} of one answer: ask for fewer at a time"
-        )

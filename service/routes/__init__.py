@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from service.admin import guarded
-from service.routes import admin, health, index, models, predict
+from service.routes import admin, health, index, models, predict, similar
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,9 @@ ROUTES: tuple[Route, ...] = (
     _get("/models/status", models.list_models, "Every model's status"),
     _get("/models/{model}", models.show_model, "One model's status"),
     _get("/models/{model}/status", models.show_model, "One model's status"),
-    Route("POST", "/models/{model}/predict", predict.predict, "Recommendations of one model"),
-    Route("POST", "/predict", predict.predict_default, "Recommendations of the default model, or of the one the body names"),
+    Route("POST", "/models/{model}/predict", predict.predict, "Recommendations or predictions of one model"),
+    _get("/models/{model}/similar/{item_id}", similar.similar, "Items like this one"),
+    Route("POST", "/predict", predict.predict_default, "The same of the default model, or of the one the body names"),
     _get("/predict/status", predict.predict_status, "Whether POST /predict would be answered now"),
     _command("POST", "/models/{model}/load", admin.load, "Load a model"),
     _command("POST", "/models/{model}/unload", admin.unload, "Unload a model"),

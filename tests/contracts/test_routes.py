@@ -24,7 +24,7 @@ def name_of(route: Route) -> str:
 
 
 def concrete(path: str, model: str = "als") -> str:
-    return path.replace("{model}", model)
+    return path.replace("{model}", model).replace("{item_id}", "101")
 
 
 @pytest.fixture

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from config.schema import ModelSettings, ServerSettings, Settings, StoreSettings
-from models.base import Id, Query, Ranking, UnknownEntity
+from models.base import Id, InvalidQuery, Predictions, Query, Ranking, UnknownEntity
 from service.lifecycle.changes import Subscription
 from service.lifecycle.errors import UnknownModel
 from service.lifecycle.lease import Held, Lease
@@ -39,6 +43,27 @@ def failed(name: str = "als", *, type: str = "source_unavailable", next_attempt_
     return replace(Entry(name, failure=failure), **changes)
 
 
+class FakeItems:
+    """The ids 101, 102, ... and "1,2"; their columns `title` and `kinds`."""
+
+    def __init__(self, count: int = 20) -> None:
+        self.count = count
+
+    def row(self, id: Id) -> int | None:
+        if id == "1,2":
+            return self.count - 1
+        return id - 101 if isinstance(id, int) and 101 <= id < 101 + self.count else None
+
+    def ids(self, rows: NDArray[np.int64]) -> list[Id]:
+        return [101 + int(row) for row in rows]
+
+    def values(self, fields: Sequence[str], rows: NDArray[np.int64]) -> dict[str, list[Any]]:
+        return {name: [f"{name} of {id}" for id in self.ids(rows)] for name in fields}
+
+    def in_categories(self, categories: Sequence[str]) -> NDArray[np.bool_]:
+        return np.ones(self.count, np.bool_)
+
+
 @dataclass
 class FakeScorer:
     """Knows users 1..9 and "one"; answers items 101, 102, ... with falling scores, after `before` ran."""
@@ -48,6 +73,8 @@ class FakeScorer:
     details: Mapping[str, Any] = field(default_factory=dict)
     price: int = 1
     before: Callable[[], object] = lambda: None
+    items: FakeItems = field(default_factory=FakeItems)
+    notes: Mapping[str, Any] = field(default_factory=dict)
     asked: list[Query] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
 
@@ -58,13 +85,58 @@ class FakeScorer:
         self.asked.append(query)
         self.threads.append(threading.current_thread().name)
         self.before()
-        return [self._one(at, user, query.k) for at, user in enumerate(query.users)]
+        if query.similar_to is not None and self.items.row(query.similar_to) is None:
+            raise UnknownEntity("item_id", f"no item {query.similar_to!r}")
+        return [self._one(at, user, query) for at, user in enumerate(query.users or [None])]
 
-    def _one(self, at: int, user: Id, k: int) -> Ranking | UnknownEntity:
-        if user not in (*range(1, 10), "one"):
+    def _one(self, at: int, user: Id | None, query: Query) -> Ranking | UnknownEntity:
+        if user not in (*range(1, 10), "one", None):
             return UnknownEntity(f"users[{at}]", f"no user {user!r}")
-        items = list(range(101, 101 + min(k, 20)))
-        return Ranking(user, items, [1.0 / item for item in items])
+        rows = np.arange(min(query.k, 20))
+        items = self.items.ids(rows)
+        because = [[(102, 0.5), (103, 0.25)] for _ in items] if query.explain else None
+        columns = self.items.values(query.fields, rows)
+        return Ranking(user, items, [1.0 / (101 + int(row)) for row in rows], columns, because, self.notes)
+
+
+@dataclass
+class FakeEstimator:
+    """Predicts the sum of a row of two numbers, after `before` ran; has probabilities where it has classes."""
+
+    family: str = "linear"
+    kind: str = "estimator"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    price: int = 1
+    before: Callable[[], object] = lambda: None
+    classes: list[Any] | None = None
+    asked: list[int] = field(default_factory=list)
+    """The rows of each call."""
+    threads: list[str] = field(default_factory=list)
+
+    def cost_of(self, instances: Sequence[Any]) -> int:
+        return self.price
+
+    def predict(self, instances: Sequence[Any]) -> Predictions:
+        self.asked.append(len(instances))
+        self.threads.append(threading.current_thread().name)
+        self.before()
+        for at, row in enumerate(instances):
+            if len(row) != 2:
+                raise InvalidQuery(f"instances[{at}]", f"has {len(row)} values, the model takes 2")
+            if None in row:
+                raise InvalidQuery(f"instances[{at}][{row.index(None)}]", "is missing")
+        sums = [first + second for first, second in instances]
+        return Predictions(sums, None if self.classes is None else [[0.25, 0.75] for _ in sums], self.classes)
+
+
+class FakeHosted:
+    """A model in another process that does what `answer` does."""
+
+    family, kind = "hosted", "hosted"
+    details: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, answer: Callable[[Sequence[Any], float], Awaitable[Predictions]]) -> None:
+        self.answer = answer
 
 
 @dataclass
@@ -92,7 +164,7 @@ class FakeLoaded:
 class FakeRegistry:
     """The registry and its supervisor in one. `after[command]` says what a command makes of the entry."""
 
-    def __init__(self, *entries: Entry, scorer: FakeScorer | None = None, **settings: Any) -> None:
+    def __init__(self, *entries: Entry, scorer: Any = None, **settings: Any) -> None:
         self.entries = {entry.name: entry for entry in entries}
         self.settings = {name: ModelSettings(name=name, source=f"{name}.pkl", **settings) for name in self.entries}
         self.scorer = scorer or FakeScorer()

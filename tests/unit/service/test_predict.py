@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from models.base import Id, InvalidQuery, Ranking, RequestError, UnknownEntity
+from models.base import Id, InvalidQuery, Query, Ranking, RequestError, UnknownEntity
 from service.keys import SCORING, STOPPING
 from service.lifecycle.state import Entry, Phase
 from tests.support import wait_until
 from tests.unit.service.conftest import ClientOf
-from tests.unit.service.fakes import LIVE, NOW, VERSION, FakeRegistry, FakeScorer, failed, live, loading
+from tests.unit.service.fakes import LIVE, NOW, VERSION, FakeItems, FakeRegistry, FakeScorer, failed, live, loading
 
 PREDICT = "/models/als/predict"
 
@@ -222,10 +222,10 @@ async def test_large_answers_are_written_in_a_thread_small_ones_on_the_loop(
     readers: set[str] = set()
 
     class Large(FakeScorer):
-        def _one(self, at: int, user: Id, k: int) -> Ranking | UnknownEntity:
-            return Ranking(user, Watched(list(range(k)), readers), Watched([0.5] * k, readers))
+        def _one(self, at: int, user: Id | None, query: Query) -> Ranking | UnknownEntity:
+            return Ranking(user, Watched(list(range(query.k)), readers), Watched([0.5] * query.k, readers))
 
-    client = await client_of(FakeRegistry(live(), scorer=Large()))
+    client = await client_of(FakeRegistry(live(), scorer=Large(items=FakeItems(items))))
     status, body, _ = await ask(client, {"users": list(range(users)), "k": items})
     assert status == 200
     wanted = [{"item_id": item, "score": 0.5} for item in range(items)]
@@ -251,17 +251,25 @@ async def test_a_slow_answer_is_504_and_its_lease_lasts_as_long_as_the_thread(cl
 @pytest.mark.parametrize(
     ("question", "status"),
     [
+        ({"user_id": 1, "k": 10**6}, 200),
+        ({"user_id": 1, "k": 10**6 + 1}, 422),
+        ({"user_id": 1, "k": 10**30}, 422),
+        ({"users": [1, 2], "k": 10**6}, 200),
         ({"users": [1, 2, 3], "k": 10**6}, 422),
         ({"users": [1, 2, 3], "k": 500_000}, 200),
-        ({"users": [1, 2], "k": 10**30}, 200),
-        ({"users": [1], "k": 10**30}, 200),
-        ({"user_id": 1, "k": 10**30}, 200),
+        ({"user_id": 1, "k": 10**6, "fields": ["a"]}, 200),
+        ({"user_id": 1, "k": 10**6, "fields": ["a", "b"]}, 422),
+        ({"user_id": 1, "k": 1000, "explain": True}, 200),
+        ({"user_id": 1, "k": 1001, "explain": True}, 422),
+        ({"user_id": 1, "k": 500, "diversity": 0.5}, 200),
+        ({"user_id": 1, "k": 501, "diversity": 0.5}, 422),
+        ({"user_id": 1, "k": 501, "diversity": 1}, 200),
     ],
 )
-async def test_more_items_than_the_memory_should_hold_are_422_and_name_k(
+async def test_more_than_the_model_has_or_the_memory_should_hold_is_422_and_names_k(
     client_of: ClientOf, question: dict[str, Any], status: int
 ) -> None:
-    registry = FakeRegistry(live(), scorer=FakeScorer(details={"items": 10**6}))
+    registry = FakeRegistry(live(), scorer=FakeScorer(items=FakeItems(10**6)))
     client = await client_of(registry)
     answered, body, _ = await ask(client, question)
     assert (answered, body.get("field")) == (status, "k" if status == 422 else None)
@@ -269,11 +277,20 @@ async def test_more_items_than_the_memory_should_hold_are_422_and_name_k(
     assert client.app[SCORING].in_flight("als") == 0
 
 
-@pytest.mark.parametrize("details", [{}, {"items": None}, {"items": "many"}])
-async def test_a_model_that_does_not_say_how_many_items_it_has_answers_too(client_of: ClientOf, details: dict[str, Any]) -> None:
-    client = await client_of(FakeRegistry(live(), scorer=FakeScorer(details=details)))
-    assert (await ask(client, {"users": [1, 2], "k": 5}))[0] == 200
-    assert (await ask(client, {"users": [1, 2], "k": 10**7}))[0] == 422
+async def test_a_catalogue_smaller_than_the_default_k_is_answered_whole(client_of: ClientOf) -> None:
+    client = await client_of(FakeRegistry(live(), scorer=FakeScorer(items=FakeItems(5))))
+    assert (await ask(client, {"user_id": 1}))[0] == 200
+    status, problem, _ = await ask(client, {"user_id": 1, "k": 6})
+    assert (status, problem["field"]) == (422, "k")
+    assert "5 items" in problem["detail"]
+
+
+async def test_a_default_diversity_does_not_rule_over_long_lists(client_of: ClientOf) -> None:
+    registry = FakeRegistry(live(), scorer=FakeScorer(items=FakeItems(1000)))
+    client = await client_of(registry)
+    for k in (500, 501):
+        assert (await ask(client, {"user_id": 1, "k": k}))[0] == 200
+    assert [query.diversity for query in registry.scorer.asked] == [None, 1.0]
 
 
 async def test_too_many_calls_are_429(client_of: ClientOf) -> None:

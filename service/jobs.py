@@ -1,0 +1,160 @@
+"""A question put to a scorer: whether they suit each other, the bounds of one answer, what is to run and what it costs.
+
+Covers: kinds of scorer, k and the catalogue, ids from an address, rows in slices. Does not cover: where a job runs and how
+long it may take (`service.scoring`), the arithmetic (a family's `score.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+from models.base import (
+    EstimatorScorer,
+    HostedScorer,
+    Id,
+    InvalidQuery,
+    Predictions,
+    Query,
+    Ranking,
+    RecommenderScorer,
+    RequestError,
+    Scorer,
+    UnknownEntity,
+)
+from models.catalogue import Items
+from service.questions import Asked, Rows, TopK
+
+MAX_ITEMS = 2_000_000
+"""Items of one answer, each field of an item counted as one more: about 300 MB while it is made. One user may always have
+the whole catalogue."""
+MAX_EXPLAINED = 1000
+"""Items of a ranking with explanations: each takes a line over the whole history."""
+MAX_DIVERSE = 500
+"""Items of a ranking by MMR, which compares five times as many with each other."""
+CELLS_AT_ONCE = 20_000
+"""Values of one call of an estimator in a thread: making a matrix of them lets no other thread run for about a millisecond."""
+
+_PER_CELL = 100
+"""Multiply-adds that take as long as bringing one value from JSON into a matrix and one prediction back."""
+_ROWS_COUNTED = 256
+"""More rows than that are not looked through on the event loop: they go to a thread."""
+_ROW = re.compile(r"^instances\[(\d+)\]", re.ASCII)
+
+Answer = list[Ranking | UnknownEntity] | Predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`run` does the work, wherever it is called, at about `cost` multiply-adds."""
+
+    cost: int
+    run: Callable[[], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The work is done elsewhere: `send` awaits it, for at most as many seconds as it is told."""
+
+    send: Callable[[float], Awaitable[Answer]]
+
+
+def job_of(asked: Asked, scorer: Scorer) -> Job | Call:
+    """What is to be done so that `scorer` answers. Raises InvalidQuery where it answers no such question."""
+    if isinstance(asked, TopK):
+        if scorer.kind != "recommender":
+            told = "has no items" if asked.subject == "item_id" else f"does not know {asked.subject}"
+            raise InvalidQuery(asked.subject, f"this model predicts rows and {told}: ask it with instances")
+        if len(asked.query.users) and len(asked.query.liked) and scorer.family != "hybrid":
+            raise InvalidQuery("liked", "give user_id or liked, not both: only a hybrid takes them together")
+        recommender = cast(RecommenderScorer, scorer)
+        return Job(recommender.cost(asked.query), partial(_ranked, asked, recommender))
+    if scorer.kind == "recommender":
+        raise InvalidQuery("instances", "this model recommends items: ask it with user_id, users or liked")
+    if scorer.kind == "hosted":
+        return Call(partial(cast(HostedScorer, scorer).answer, asked.instances))
+    estimator = cast(EstimatorScorer, scorer)
+    return Job(_cost_of(asked, estimator), partial(_predicted, asked.instances, estimator))
+
+
+def _ranked(asked: TopK, scorer: RecommenderScorer) -> Answer:
+    query = fitted(asked, scorer.items)
+    answers = scorer.recommend(query)
+    if query.similar_to is None:
+        return answers
+    # Whom it is for, as the model names it: an address has only text.
+    return [replace(answer, user=query.similar_to) if isinstance(answer, Ranking) else answer for answer in answers]
+
+
+def fitted(asked: TopK, items: Items) -> Query:
+    """The query as this catalogue can be asked. Raises InvalidQuery for more than one answer should hold."""
+    query, count = asked.query, items.count
+    if asked.names_k and query.k > count:
+        raise InvalidQuery("k", f"the model has {count} items")
+    named = min(query.k, count)
+    wide = 1 + len(query.fields)
+    if (query.subjects > 1 or wide > 1) and query.subjects * named * wide > MAX_ITEMS:
+        told = f"{query.subjects} users with {named} items each" + (f" and {wide - 1} fields an item" if wide > 1 else "")
+        raise InvalidQuery("k", f"{told} are more than the {MAX_ITEMS} of one answer: ask for fewer at a time")
+    if query.explain and named > MAX_EXPLAINED:
+        raise InvalidQuery("k", f"explain names reasons for at most {MAX_EXPLAINED} items")
+    if named > MAX_DIVERSE and query.diversity != 1.0:
+        if query.diversity is not None:
+            raise InvalidQuery("k", f"diversity chooses at most {MAX_DIVERSE} items")
+        query = replace(query, diversity=1.0)  # so long a list is no selection: a model's default is not meant for it
+    if asked.is_text:
+        only = None if query.only is None else _known(query.only, items)
+        query = replace(query, similar_to=_id(str(query.similar_to), items), exclude=_known(query.exclude, items), only=only)
+    return query
+
+
+def _id(text: str, items: Items) -> Id:
+    """The id that `text` means in this catalogue, or `text` itself if it means none; where "1" and 1 are both ids, the number."""
+    try:
+        number = int(text)
+    except ValueError:
+        return text
+    return number if str(number) == text and items.row(number) is not None else text
+
+
+def _known(texts: Sequence[Id], items: Items) -> list[Id]:
+    """The ids of texts that may be several ids each, separated by commas. An id that has a comma in it is one all the same."""
+    found: list[Id] = []
+    for text in map(str, texts):
+        whole = _id(text, items)
+        found += [whole] if items.row(whole) is not None else [_id(part, items) for part in text.split(",")]
+    return found
+
+
+def _cost_of(asked: Rows, scorer: EstimatorScorer) -> int:
+    rows = asked.instances
+    cells = sum(len(row) for row in rows if isinstance(row, list | dict)) if len(rows) <= _ROWS_COUNTED else CELLS_AT_ONCE
+    return scorer.cost_of(rows) + _PER_CELL * cells
+
+
+def _predicted(rows: Sequence[Any], scorer: EstimatorScorer) -> Predictions:
+    """The predictions of all rows, some of them at a time. Raises InvalidQuery, its field counted from the first of all."""
+    width = max(1, max((len(row) for row in rows[:1] if isinstance(row, list | dict)), default=1))
+    step = max(1, CELLS_AT_ONCE // width)
+    answers = [_slice(rows, begin, step, scorer) for begin in range(0, len(rows), step)]
+    first = answers[0]
+    if len(answers) == 1:
+        return first
+    predictions = [each for answer in answers for each in answer.predictions]
+    probabilities = None
+    if first.probabilities is not None:
+        probabilities = [each for answer in answers for each in answer.probabilities or ()]
+    return Predictions(predictions, probabilities, first.classes)
+
+
+def _slice(rows: Sequence[Any], begin: int, step: int, scorer: EstimatorScorer) -> Predictions:
+    try:
+        return scorer.predict(rows[begin : begin + step])
+    except RequestError as error:
+        match = _ROW.match(error.field)
+        if not begin or match is None:
+            raise
+        raise type(error)(f"instances[{begin + int(match[1])}]{error.field[match.end() :]}", error.message) from error

@@ -1,0 +1,199 @@
+"""What may be asked over HTTP, in a body or in a query string, and what it means in the models' words.
+
+Covers: the fields, which of them go together, and the field that an error names. Does not cover: what a model makes of a
+question (`service.jobs`), the body's size, time and media type (`service.body`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from models.base import Id, Query, RequestError
+from service.body import decode, invalid_field
+from service.errors import InvalidField
+
+MAX_USERS = 1000
+MAX_LIKED = 10_000
+MAX_IDS = 100_000
+"""Of `exclude` and of `only`."""
+MAX_WORDS = 100
+"""Of `fields` and of `categories`."""
+MAX_INSTANCES = 100_000
+RESERVED = ("item_id", "score", "because")
+"""What an item of an answer has besides the fields that were asked for."""
+DEFAULT_K = 10
+
+_DECODED_AT_ONCE = 16 << 10
+"""Bytes of rows of one call of the decoder, which lets no other thread run meanwhile."""
+
+Subject = Literal["user_id", "users", "liked", "item_id"]
+_SUBJECTS = ("user_id", "users", "liked", "instances")
+
+
+class Question(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of a predict call. One of `user_id`, `users`, `liked` and `instances`; a hybrid also takes `user_id` with `liked`."""
+
+    user_id: Id | UnsetType = UNSET
+    users: Annotated[list[Id], Meta(min_length=1, max_length=MAX_USERS)] | UnsetType = UNSET
+    liked: Annotated[list[Id], Meta(min_length=1, max_length=MAX_LIKED)] | UnsetType = UNSET
+    instances: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_INSTANCES)] | UnsetType = UNSET
+    k: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    exclude: Annotated[list[Id], Meta(max_length=MAX_IDS)] | UnsetType = UNSET
+    only: Annotated[list[Id], Meta(max_length=MAX_IDS)] | UnsetType | None = UNSET
+    exclude_seen: bool | UnsetType | None = UNSET
+    categories: Annotated[list[str], Meta(max_length=MAX_WORDS)] | UnsetType = UNSET
+    fields: Annotated[list[str], Meta(max_length=MAX_WORDS)] | UnsetType = UNSET
+    explain: bool | UnsetType = UNSET
+    diversity: Annotated[float, Meta(ge=0.0, le=1.0)] | UnsetType | None = UNSET
+
+
+class NamedQuestion(Question, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /predict, which may name the model."""
+
+    model: str | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """A question for items.
+
+    query: as far as it can be said before a model is there. subject: the field that says for whom. names_k: whether `k` was
+    given, or is the default. is_text: the item ids are text of an address, to be read in the kind that the model's ids have.
+    """
+
+    query: Query
+    subject: Subject
+    names_k: bool = False
+    is_text: bool = False
+
+    def as_written(self, error: RequestError) -> RequestError:
+        """The error with its field as this caller wrote it: models see one user as a list of one."""
+        field = error.field
+        if self.subject == "user_id" and field in ("users", "users[0]"):
+            field = "user_id"
+        elif self.subject == "users" and field == "user_id":
+            field = "users[0]" if len(self.query.users) == 1 else "users"
+        return error if field == error.field else type(error)(field, error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A question for predictions: rows of features, JSON values."""
+
+    instances: Sequence[Any]
+
+    def as_written(self, error: RequestError) -> RequestError:
+        return error
+
+
+Asked = TopK | Rows
+
+decode_question: Callable[[bytes], Question] = msgspec.json.Decoder(Question).decode
+decode_named_question: Callable[[bytes], NamedQuestion] = msgspec.json.Decoder(NamedQuestion).decode
+_decode_rows: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[Any]).decode
+
+
+def asked(question: Question) -> Asked:
+    """What the question means. Raises InvalidField for fields that do not go together, MalformedBody for rows that are not JSON."""
+    given = [name for name in _SUBJECTS if getattr(question, name) is not UNSET]
+    if not given:
+        raise InvalidField("user_id", "give user_id, users, liked or instances")
+    if question.instances is not UNSET:
+        if len(given) > 1:
+            raise InvalidField("instances", f"give {given[0]} or instances, not both")
+        return _rows(question, question.instances)
+    if len(given) > 1 and given != ["user_id", "liked"]:
+        raise InvalidField(given[1], f"give {given[0]} or {given[1]}, not both")
+    query = Query(
+        users=[question.user_id] if question.user_id is not UNSET else _given(question.users, ()),
+        liked=_given(question.liked, ()),
+        k=_given(question.k, DEFAULT_K),
+        exclude=_given(question.exclude, ()),
+        only=_given(question.only, None),
+        exclude_seen=_given(question.exclude_seen, None),
+        categories=_given(question.categories, ()),
+        fields=_unreserved(_given(question.fields, ())),
+        explain=_given(question.explain, False),
+        diversity=_given(question.diversity, None),
+    )
+    return TopK(query, given[0], question.k is not UNSET)  # type: ignore[arg-type]
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is UNSET else value
+
+
+def _rows(question: Question, rows: Sequence[Raw]) -> Rows:
+    for name in Question.__struct_fields__:
+        if name != "instances" and getattr(question, name) is not UNSET:
+            raise InvalidField(name, "this is for recommendations: it has no meaning beside instances")
+    return Rows([row for part in _parts(rows) for row in decode(b"[" + b",".join(part) + b"]", _decode_rows, within="instances")])
+
+
+def _parts(rows: Sequence[Raw]) -> list[list[Raw]]:
+    """The rows in runs of _DECODED_AT_ONCE bytes, a longer row alone."""
+    parts: list[list[Raw]] = [[]]
+    nbytes = 0
+    for row in rows:
+        length = memoryview(row).nbytes
+        if parts[-1] and nbytes + length > _DECODED_AT_ONCE:
+            parts.append([])
+            nbytes = 0
+        parts[-1].append(row)
+        nbytes += length
+    return parts
+
+
+def _unreserved(fields: Sequence[str]) -> Sequence[str]:
+    for at, name in enumerate(fields):
+        if name in RESERVED:
+            raise InvalidField(f"fields[{at}]", f"an item of an answer has {name!r} of its own")
+    return fields
+
+
+class SimilarQuestion(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The query string of a question for similar items, each parameter a list of what was given for it."""
+
+    k: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    exclude: Annotated[list[str], Meta(max_length=MAX_IDS)] = []
+    only: Annotated[list[str], Meta(max_length=MAX_IDS)] | None = None
+    categories: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
+    fields: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
+    diversity: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+
+
+_MANY = ("exclude", "only", "categories", "fields")
+
+
+def asked_similar(item_id: str, parameters: Mapping[str, Sequence[str]]) -> TopK:
+    """Items like `item_id`; `parameters` are all values of each query parameter.
+
+    `exclude`, `only` and `fields` may be repeated or separated by commas, `categories` (whose names have commas) only
+    repeated. Raises InvalidField.
+    """
+    told: dict[str, Any] = {}
+    for name, values in parameters.items():
+        if name not in _MANY and len(values) > 1:
+            raise InvalidField(name, "give it once")
+        told[name] = list(values) if name in _MANY else values[0]
+    if "fields" in told:
+        told["fields"] = [part for value in told["fields"] for part in value.split(",") if part]
+    try:
+        question = msgspec.convert(told, SimilarQuestion, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid_field(str(error)) from error
+    query = Query(
+        similar_to=item_id,
+        k=_given(question.k, DEFAULT_K),
+        exclude=question.exclude,
+        only=question.only,
+        categories=question.categories,
+        fields=_unreserved(question.fields),
+        diversity=question.diversity,
+    )
+    return TopK(query, "item_id", question.k is not UNSET, is_text=True)

@@ -198,8 +198,8 @@ def _compressed(matrix: Record, what: str, with_data: bool) -> tuple[Csr, bool]:
     return Csr(indptr, indices, data, (major, minor)), by_row
 
 
-def seen_items(matrix: Any, users: int, items: int) -> Csr | None:
-    """The filled cells of a matrix of users x items or of its transpose, without weights, ascending; None where it has another shape.
+def seen_items(matrix: Any, users: int, items: int, *, with_data: bool = False) -> Csr | None:
+    """The filled cells of a matrix of users x items or of its transpose, ascending; None where it has another shape.
 
     A square matrix is users x items. Raises PackError(corrupt_artifact) for a sparse matrix that contradicts itself.
     """
@@ -207,8 +207,8 @@ def seen_items(matrix: Any, users: int, items: int) -> Csr | None:
         return None
     dense = dense_matrix(matrix)
     if dense is not None:
-        return dense_cells(dense if dense.shape == (users, items) else dense.T)
-    sparse, by_row = _compressed(matrix, "user_item_matrix", False)
+        return dense_cells(dense if dense.shape == (users, items) else dense.T, with_data=with_data)
+    sparse, by_row = _compressed(matrix, "user_item_matrix", with_data)
     by_user = by_row == (matrix_shape(matrix) == (users, items))
     return (sparse if by_user else sparse.transposed).ascending()
 

@@ -1,39 +1,52 @@
 """From an artifact's records to factors, ids and seen items. Runs in the capped child; never imported by the server.
 
 Covers: bare implicit models (ALS, BPR, LMF: their bias columns are already part of the factors), dicts around such a model
-(`model, user_id_map, item_id_map`), and dicts of `user_factors, item_factors` with encoders (the NMF shape), also from
-npz and safetensors. Does not cover: LightFM, SVD (their own shapes come with their features).
+(`model, user_id_map, item_id_map`), dicts of `user_factors, item_factors` with encoders (the NMF and SVD shapes; also from
+npz and safetensors), bare sklearn NMF and TruncatedSVD (no users: `liked` alone).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.estimator_records import as_number, is_sklearn
+from models.estimator_records import require as require_fitted
 from models.packing import Options, PackError, floats
 from models.recommender_records import first, id_count, matrix_shape, pack_row_ids, require, row_ids, seen_items
 from models.records import Record, is_record
 
+from .derived import Factors, derive
+
 IMPLICIT = ("AlternatingLeastSquares", "BayesianPersonalizedRanking", "LogisticMatrixFactorization")
+DECOMPOSITIONS = ("NMF", "MiniBatchNMF", "TruncatedSVD")
 _ALS_KEYS = ("model", "user_id_map", "item_id_map")
 _FACTOR_KEYS = ("user_factors", "item_factors")
-_NMF_MARKS = ("nmf_model", "user_encoder", "item_encoder")
+_USER_KEYS = ("user_encoder", "user_id_map", "user_ids", "user_mapping")
+_ITEM_KEYS = ("item_encoder", "item_id_map", "item_ids", "item_mapping")
+_MODEL_KEYS = ("nmf_model", "svd_model")
 
 
 def matches(root: Any) -> str | None:
     """Why this family takes the artifact, or None."""
     if _is_implicit(root):
         return f"a bare {root.class_name} with user_factors and item_factors"
+    if is_sklearn(root, *DECOMPOSITIONS):
+        return f"a bare {root.class_name}: its components are item factors"
     if not isinstance(root, dict):
         return None
     if "model" in root and _is_implicit(root["model"]):
         return f"a dict whose model is {root['model'].class_name}"
     if all(key in root for key in _FACTOR_KEYS):
         return "a dict with user_factors and item_factors"
-    if sum(key in root for key in _NMF_MARKS) >= 2:
-        return "a dict with an nmf_model and its encoders"
+    found = [key for key in _MODEL_KEYS if key in root]
+    if found and ("user_factors" in root or first(root, *_USER_KEYS) is not None or first(root, *_ITEM_KEYS) is not None):
+        return f"a dict with an {found[0]} and its encoders"
+    if "user_encoder" in root and "item_encoder" in root:
+        return "a dict with user and item encoders"
     return None
 
 
@@ -47,37 +60,20 @@ def pack(root: Any, options: Options) -> Bundle:
     """The bundle. Raises PackError: missing_keys, not_trained, corrupt_artifact, unknown_format (ids of a kind that is not served)."""
     if isinstance(root, dict):
         return _pack_als_dict(root) if "model" in root and _is_implicit(root["model"]) else _pack_factor_dict(root)
-    users, items = _implicit_factors(root)
-    return _bundle(users, items, None, None, None, root.class_name)
+    if is_sklearn(root, *DECOMPOSITIONS):
+        return _bundle(_decomposition(root, None, _components(root)), {"item_ids": root.attributes.get("feature_names_in_")})
+    return _bundle(_implicit_factors(root), {})
+
+
+# -- implicit -----------------------------------------------------------------------------------------------------------
 
 
 def _pack_als_dict(root: dict[Any, Any]) -> Bundle:
     require(root, _ALS_KEYS)
-    users, items = _implicit_factors(root["model"])
-    user_ids = row_ids(root["user_id_map"], root.get("idx_to_user"), len(users), "user_id_map")
-    item_ids = row_ids(root["item_id_map"], root.get("idx_to_item"), len(items), "item_id_map")
-    return _bundle(users, items, user_ids, item_ids, root.get("user_item_matrix"), root["model"].class_name)
+    return _bundle(_implicit_factors(root["model"]), root)
 
 
-def _pack_factor_dict(root: dict[Any, Any]) -> Bundle:
-    wanted = (*_FACTOR_KEYS, "user_encoder", "item_encoder") if "nmf_model" in root else _FACTOR_KEYS
-    require(root, wanted)
-    users, items = floats(root["user_factors"], "user_factors"), floats(root["item_factors"], "item_factors")
-    user_encoder = first(root, "user_encoder", "user_ids", "user_id_map", "user_mapping")
-    item_encoder = first(root, "item_encoder", "item_ids", "item_id_map", "item_mapping")
-    if users.shape[1] != items.shape[1] or (id_count(item_encoder) not in (None, len(items)) and id_count(item_encoder) == items.shape[1]):
-        items = items.T  # components_ of sklearn is factors x items
-    if users.shape[1] != items.shape[1]:
-        raise PackError("corrupt_artifact", f"user_factors {users.shape} and item_factors {items.shape[::-1]} share no factor count")
-    user_ids = row_ids(user_encoder, root.get("user_decoder"), len(users), "user_encoder")
-    item_ids = row_ids(item_encoder, root.get("item_decoder"), len(items), "item_encoder")
-    model = root.get("nmf_model") or root.get("model")
-    return _bundle(
-        users, items, user_ids, item_ids, root.get("user_item_matrix"), model.class_name if isinstance(model, Record) else "factors"
-    )
-
-
-def _implicit_factors(model: Record) -> tuple[NDArray[Any], NDArray[Any]]:
+def _implicit_factors(model: Record) -> Factors:
     state = model.attributes
     if state.get("user_factors") is None or state.get("item_factors") is None:
         missing = [key for key in _FACTOR_KEYS if key not in state]
@@ -87,33 +83,118 @@ def _implicit_factors(model: Record) -> tuple[NDArray[Any], NDArray[Any]]:
             )
         raise PackError("not_trained", f"{model.class_name} has no factors yet: it was saved before fit")
     users, items = floats(state["user_factors"], "user_factors"), floats(state["item_factors"], "item_factors")
-    if users.shape[1] != items.shape[1]:
+    width = items.shape[1]
+    if users.shape[1] != width:
         raise PackError("corrupt_artifact", f"user_factors {users.shape} and item_factors {items.shape} share no factor count")
-    return users, items
+    if is_record(model, "AlternatingLeastSquares"):
+        return Factors(users, items, model.class_name, width, width, _als(state), uses_weights=True)
+    # BPR: the item's bias, for which every user has 1. LMF: the item's bias (1), then 1 for the user's bias (0: unknown).
+    tail = [1.0] if is_record(model, "BayesianPersonalizedRanking") else [1.0, 0.0]
+    biases = len(tail) if state.get("factors") == width - len(tail) and width > len(tail) else 0
+    return Factors(users, items, model.class_name, width - biases, width, {"method": "mean", "tail": tail[:biases]})
 
 
-def _bundle(users: Any, items: Any, user_ids: Any, item_ids: Any, matrix: Any, model: str) -> Bundle:
-    for what, matrix_of in (("users", users), ("items", items)):
-        if not matrix_of.size:
-            raise PackError("corrupt_artifact", f"the model has no {what}: factors of shape {matrix_of.shape}")
-    arrays = {"user_factors": users, "item_factors": items}
-    meta: dict[str, Any] = {}
-    for name, ids, rows in (("user_ids", user_ids, len(users)), ("item_ids", item_ids, len(items))):
-        packed, meta[name] = pack_row_ids(name, ids, rows)
-        arrays.update(packed)
-    seen = seen_items(matrix, len(users), len(items))
-    if seen is not None:
-        arrays["seen.indptr"], arrays["seen.indices"] = seen.indptr, seen.indices
-    details: dict[str, Any] = {
-        "users": len(users),
-        "items": len(items),
-        "factors": int(users.shape[1]),
-        "model": model,
-        "seen": seen is not None,
-    }
-    if matrix is not None and seen is None:
-        # It serves all the same: which items are seen is only left out, and said to be.
-        shape = matrix_shape(matrix)
-        found = f"of shape {shape}" if shape is not None else "in a form that is not read"
-        details["warnings"] = [f"user_item_matrix is {found}, not {len(users)} x {len(items)}: seen items are not known"]
+def _als(state: dict[Any, Any]) -> dict[str, Any]:
+    """How ALS folds in: with its own regularisation and alpha (1 before implicit 0.5, where weights came multiplied)."""
+    regularization = _not_negative(state.get("regularization", 0.01), "regularization")
+    return {"method": "als", "regularization": regularization, "alpha": _not_negative(state.get("alpha", 1.0), "alpha")}
+
+
+def _not_negative(value: Any, what: str) -> float:
+    number = float(as_number(value, what))
+    if not 0.0 <= number < 1e300:
+        raise PackError("corrupt_artifact", f"{what} is {number}")
+    return number
+
+
+# -- factors and encoders -----------------------------------------------------------------------------------------------
+
+
+def _pack_factor_dict(root: dict[Any, Any]) -> Bundle:
+    name = next((key for key in _MODEL_KEYS if key in root), None)
+    model = root[name] if name is not None else root.get("model")
+    decomposition = model if isinstance(model, Record) and is_sklearn(model, *DECOMPOSITIONS) else None
+    has_items = "item_factors" in root or name != "svd_model" or decomposition is None or "components_" not in decomposition.attributes
+    wanted = [*_FACTOR_KEYS] if has_items else ["user_factors"]
+    if name is not None:
+        wanted += [keys[0] for keys in (_USER_KEYS, _ITEM_KEYS) if first(root, *keys) is None]
+    require(root, tuple(wanted))
+    users = floats(root["user_factors"], "user_factors")
+    items = floats(root["item_factors"], "item_factors") if has_items or decomposition is None else _components(decomposition)
+    named = id_count(first(root, *_ITEM_KEYS))
+    if users.shape[1] != items.shape[1] or (named not in (None, len(items)) and named == items.shape[1]):
+        items = items.T  # components_ of sklearn is factors x items
+    width = items.shape[1]
+    if users.shape[1] != width:
+        raise PackError("corrupt_artifact", f"user_factors {users.shape} and item_factors {items.shape[::-1]} share no factor count")
+    if decomposition is not None:
+        found = _decomposition(decomposition, users, items)
+    elif {"regularization", "use_cg"} <= set(root):  # what implicit's own ALS.save writes
+        found = Factors(users, items, "implicit.als", width, width, _als(root), uses_weights=True)
+    else:
+        found = Factors(users, items, model.class_name if isinstance(model, Record) else "factors", width, width)
+    return _bundle(found, root)
+
+
+def _components(model: Record) -> NDArray[Any]:
+    """(items, f) of a fitted decomposition. Raises PackError."""
+    return floats(require_fitted(model, "components_")["components_"], "components_").T
+
+
+def _decomposition(model: Record, users: NDArray[Any] | None, items: NDArray[Any]) -> Factors:
+    width = items.shape[1]
+    if is_record(model, "TruncatedSVD"):
+        return Factors(users, items, model.class_name, width, width, {"method": "projection"}, uses_weights=True)
+    # sklearn's NMF._compute_regularization: both grow with the number of features, which are the items.
+    alpha = _not_negative(model.attributes.get("alpha_W", 0.0), "alpha_W") * len(items)
+    ratio = min(1.0, _not_negative(model.attributes.get("l1_ratio", 0.0), "l1_ratio"))
+    fold_in = {"method": "nnls", "l1": alpha * ratio, "l2": alpha * (1.0 - ratio)}
+    return Factors(users, items, model.class_name, width, width, fold_in)
+
+
+# -- the bundle ---------------------------------------------------------------------------------------------------------
+
+
+def _bundle(found: Factors, root: dict[Any, Any]) -> Bundle:
+    for what, matrix in (("users", found.users), ("items", found.items)):
+        if matrix is not None and not matrix.size:
+            raise PackError("corrupt_artifact", f"the model has no {what}: factors of shape {matrix.shape}")
+    users = 0 if found.users is None else len(found.users)
+    derived, fold_in = derive(found)
+    arrays = {"item_factors": found.items, **derived}
+    meta: dict[str, Any] = {"fold_in": fold_in, "widths": {"embedding": found.embedding, "compared": found.compared}}
+    details: dict[str, Any] = {"users": users, "items": len(found.items), "factors": int(found.items.shape[1]), "model": found.model}
+    for name, keys, decoders, rows in (
+        ("user_ids", _USER_KEYS, ("user_decoder", "idx_to_user"), users),
+        ("item_ids", _ITEM_KEYS, ("item_decoder", "idx_to_item"), len(found.items)),
+    ):
+        if rows:
+            key = next((key for key in keys if root.get(key) is not None), keys[0])
+            packed, meta[name] = pack_row_ids(name, row_ids(root.get(key), first(root, *decoders), rows, key), rows)
+            arrays.update(packed)
+    if found.users is not None:
+        arrays["user_factors"] = found.users
+        arrays.update(_seen(root.get("user_item_matrix"), found, details))
+    details["seen"] = "seen.indptr" in arrays
+    details["fold_in"] = fold_in["method"]
     return Bundle("factors", arrays, meta, details)
+
+
+def _seen(matrix: Any, found: Factors, details: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Seen items by user as arrays. Without a matrix that fits there are none, and the details warn of it."""
+    users, items = details["users"], details["items"]
+    cells = seen_items(matrix, users, items, with_data=found.uses_weights)
+    if cells is None:
+        if matrix is not None:  # it serves all the same: which items are seen is only left out, and said to be
+            shape = matrix_shape(matrix)
+            was = f"of shape {shape}" if shape is not None else "in a form that is not read"
+            details["warnings"] = [f"user_item_matrix is {was}, not {users} x {items}: seen items are not known"]
+        return {}
+    arrays = {"seen.indptr": cells.indptr, "seen.indices": cells.indices}
+    if cells.data is not None and not _are_ones(cells.data):
+        arrays["seen.weights"] = cells.data
+    return arrays
+
+
+def _are_ones(weights: NDArray[Any]) -> bool:
+    return all(bool(np.all(weights[begin : begin + (1 << 20)] == 1)) for begin in range(0, len(weights), 1 << 20))

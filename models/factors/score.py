@@ -1,49 +1,83 @@
 """Top-k by dot product over mapped factor matrices. numpy only; runs in the server.
 
-Covers: scores of users, of liked items (fold-in) and of similar items. Does not cover: ranking (`models.recommender`), how
-the arrays came to be (`models.factors.pack`), threads (the caller decides by `cost`).
+Covers: scores of users, of liked items (`models.factors.fold_in` makes their vector) and of similar items, explanations.
+Does not cover: ranking (`models.recommender`), how the arrays came to be (`models.factors.pack`), threads (the caller
+decides by `cost`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Id
+from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
 from models.ids import IdTable, falls
 from models.recommender import NO_ROWS, Recommender, Rows, Subject
 
+from .fold_in import open_fold_in, unit
+
 _CHUNK_ROWS = 1 << 14
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A subject's state. vector: (f,) in the items' dtype, or of the columns that are compared where `is_cosine`.
+
+    is_cosine: scores are divided by the items' lengths; the vector is of length 1 (or 0). weights: of the history, None: 1 each.
+    """
+
+    vector: NDArray[Any]
+    is_cosine: bool = False
+    weights: NDArray[Any] | None = None
+
+
 class FactorScorer(Recommender):
-    """Answers from `user_factors` (users x f) and `item_factors` (items x f), float32 or float64. A subject's state is its vector."""
+    """Answers from `item_factors` (items x f) and, where the model has users, `user_factors` (users x f), float32 or float64.
+
+    `item_norms` (items,) are the lengths of the first `meta["widths"]["compared"]` columns, 1 for an item that is nowhere;
+    the first `meta["widths"]["embedding"]` columns are no biases. `seen.*` is a CSR matrix of what users have, its
+    weights (`seen.weights`) only where they are not all 1.
+    """
 
     family = "factors"
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises models.bundle.BadBundle where the arrays contradict each other."""
         self.details: Mapping[str, Any] = bundle.details
-        self._users = bundle.array("user_factors", ndim=2, kinds="f")
         self._items = bundle.array("item_factors", ndim=2, kinds="f")
-        if self._users.shape[1] != self._items.shape[1] or not self._users.shape[1]:
-            raise BadBundle(f"user factors are {self._users.shape[1]} wide, item factors {self._items.shape[1]}")
-        self._user_ids = IdTable("user_ids", bundle, len(self._users))
+        width = self._items.shape[1]
+        if not width or not len(self._items):
+            raise BadBundle(f"item factors of shape {self._items.shape}")
+        self._users = bundle.array("user_factors", ndim=2, kinds="f") if "user_factors" in bundle.arrays else None
+        if (self._users is None) != (bundle.meta.get("user_ids") is None):
+            raise BadBundle("users without factors, or factors without users")
+        if self._users is not None and self._users.shape[1] != width:
+            raise BadBundle(f"user factors are {self._users.shape[1]} wide, item factors {width}")
+        self._user_ids = None if self._users is None else IdTable("user_ids", bundle, len(self._users))
         self.items: Catalogue = Catalogue(bundle, len(self._items))
-        self._seen_starts = self._seen_items = None
-        if "seen.indptr" in bundle.arrays:
+        widths = bundle.meta.get("widths")
+        self._embedding, compared = (_width(widths, name, width) for name in ("embedding", "compared"))
+        self._compared = self._items[:, :compared]
+        self._norms = bundle.array("item_norms", ndim=1, kinds="f", rows=len(self._items))
+        self._fold_in = open_fold_in(bundle, self._items, self._embedding)
+        self._seen_starts = self._seen_items = self._seen_weights = None
+        if "seen.indptr" in bundle.arrays and self._users is not None:
             self._seen_starts = bundle.array("seen.indptr", ndim=1, kinds="i", rows=len(self._users) + 1)
             self._seen_items = bundle.array("seen.indices", ndim=1, kinds="iu")
+            if "seen.weights" in bundle.arrays:
+                self._seen_weights = bundle.array("seen.weights", ndim=1, kinds="biuf", rows=len(self._seen_items))
             if not bundle.is_checked:
                 check_csr(self._seen_starts, self._seen_items, len(self._items))
 
     def ids_in_words(self) -> Mapping[str, str]:
-        return {"users": self._user_ids.in_words(), "items": self.items.in_words()}
+        users = {} if self._user_ids is None else {"users": self._user_ids.in_words()}
+        return {**users, "items": self.items.in_words()}
 
     @property
     def knows_seen(self) -> bool:
@@ -52,53 +86,98 @@ class FactorScorer(Recommender):
     def work(self) -> int:
         return int(self._items.size)
 
-    def user(self, user: Id) -> Subject | None:
-        row = self._user_ids.row(user)
-        return None if row is None else Subject(self._users[row], self._seen(row))
+    def cost(self, query: Query) -> int:
+        width = self._items.shape[1]
+        extra = self._fold_in.work(len(query.liked)) if query.liked else 0
+        if query.explain:
+            extra += query.subjects * (width + min(query.k, self.items.count)) * width * width
+        if query.diversity is not None:
+            extra += query.subjects * self._pool(query) ** 2 * width
+        return super().cost(query) + extra
 
-    def _seen(self, row: int) -> Rows:
+    def user(self, user: Id) -> Subject | None:
+        if self._users is None or self._user_ids is None:
+            raise InvalidQuery("user_id", "this model has no users of its own: ask with `liked`, the ids of items that are liked")
+        row = self._user_ids.row(user)
+        if row is None:
+            return None
+        history, weights = self._history(row)
+        return Subject(Aim(self._users[row], weights=weights), history)
+
+    def _history(self, row: int) -> tuple[Rows, NDArray[Any] | None]:
         if self._seen_starts is None or self._seen_items is None:
-            return NO_ROWS
-        seen: Rows = self._seen_items[int(self._seen_starts[row]) : int(self._seen_starts[row + 1])]
-        return seen
+            return NO_ROWS, None
+        extent = slice(int(self._seen_starts[row]), int(self._seen_starts[row + 1]))
+        return self._seen_items[extent], None if self._seen_weights is None else self._seen_weights[extent]
 
     def liking(self, rows: Rows) -> Subject:
-        raise NotImplementedError
+        return Subject(Aim(self._fold_in.vector(rows).astype(self._items.dtype)), rows)
 
     def item(self, row: int) -> Subject:
-        raise NotImplementedError
+        direction = unit(self._compared[row : row + 1])[0].astype(self._items.dtype)
+        return Subject(Aim(direction, is_cosine=True), np.array([row], np.int64))
 
     def similarities(self, rows: Rows) -> NDArray[np.float64]:
-        raise NotImplementedError
+        directions = unit(self._items[rows, : self._embedding])
+        return directions @ directions.T
 
     def contributions(self, subject: Subject, rows: Rows) -> NDArray[np.float64]:
-        raise NotImplementedError
+        if subject.state.is_cosine:
+            return self.exact(subject, rows)[:, np.newaxis]
+        return self._fold_in.contributions(rows, subject.history, subject.state.weights)
 
     def scores(self, subjects: Sequence[Subject]) -> NDArray[Any]:
         if len(subjects) == 1:
-            one: NDArray[Any] = self._items @ subjects[0].state
+            aim: Aim = subjects[0].state
+            one: NDArray[Any] = self._compared @ aim.vector / self._norms if aim.is_cosine else self._items @ aim.vector
             return one[np.newaxis, :]
-        many: NDArray[Any] = np.stack([subject.state for subject in subjects]) @ self._items.T
+        many: NDArray[Any] = np.stack([subject.state.vector for subject in subjects]) @ self._items.T
         return many
 
     def exact(self, subject: Subject, rows: Rows) -> NDArray[np.float64]:
-        return exact_scores(self._items, rows, subject.state.astype(np.float64))
+        aim: Aim = subject.state
+        vector = aim.vector.astype(np.float64)
+        if aim.is_cosine:
+            return exact_scores(self._compared, rows, vector, is_cosine=True)
+        return exact_scores(self._items, rows, vector)
 
     def slack(self, subject: Subject, rows: Rows) -> float | None:
-        user = subject.state.astype(np.float64)
-        length = float(np.sqrt(user @ user))
+        aim: Aim = subject.state
+        vector = aim.vector.astype(np.float64)
+        length = float(np.sqrt(vector @ vector))
         if not length:
             return None  # nobody interacted yet: every item ties, and the first ones win
+        rounding = 2 * (len(vector) + 2) * float(np.finfo(self._items.dtype).eps)
+        if aim.is_cosine:
+            return rounding
         factors = self._items[rows].astype(np.float64)
-        return float(2 * len(user) * np.finfo(self._items.dtype).eps * length * np.sqrt((factors * factors).sum(axis=1).max()))
+        return rounding * length * float(np.sqrt((factors * factors).sum(axis=1).max()))
+
+    def sample(self, users: int, items: int) -> NDArray[Any]:
+        """Scores of that many users (or, where there are none, people who like one item) for that many items, evenly spread."""
+        some_items = self._items[_spread(len(self._items), items)]
+        if self._users is not None:
+            some_users = self._users[_spread(len(self._users), users)]
+        else:
+            likers = [self._fold_in.vector(np.array([row])) for row in _spread(len(self._items), users)]
+            some_users = np.stack(likers).astype(self._items.dtype)
+        found: NDArray[Any] = some_users @ some_items.T
+        return found
 
 
-def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any]) -> NDArray[Any]:
+def _width(widths: Any, name: str, most: int) -> int:
+    found = widths.get(name) if isinstance(widths, dict) else None
+    if type(found) is not int or not 0 < found <= most:
+        raise BadBundle(f"{found!r} of {most} columns are called {name}")
+    return found
+
+
+def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any], *, is_cosine: bool = False) -> NDArray[Any]:
     """Scores of some rows in float64, each summed by itself: BLAS rounds a row by where it stands among the others."""
     exact = np.empty(len(rows))
     for begin in range(0, len(rows), _CHUNK_ROWS):
-        some = rows[begin : begin + _CHUNK_ROWS]
-        exact[begin : begin + _CHUNK_ROWS] = (items[some].astype(np.float64) * user).sum(axis=1)
+        factors = items[rows[begin : begin + _CHUNK_ROWS]].astype(np.float64)
+        exact[begin : begin + _CHUNK_ROWS] = ((unit(factors) if is_cosine else factors) * user).sum(axis=1)
     return exact
 
 
@@ -119,9 +198,7 @@ def open_scorer(bundle: Bundle) -> FactorScorer:
 
 def warm(scorer: FactorScorer) -> dict[str, Any]:
     """Score 64 users x 4,096 items, evenly spread: {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if none is finite."""
-    users, items = scorer._users, scorer._items
-    some_users, some_items = users[_spread(len(users), 64)], items[_spread(len(items), 4096)]
-    scores = (some_users @ some_items.T).ravel()
+    scores = scorer.sample(64, 4096).ravel()
     finite = scores[np.isfinite(scores)]
     if not len(finite):
         if len(scores):

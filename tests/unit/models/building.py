@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.factors.derived import Factors, derive
 from models.factors.score import FactorScorer, open_scorer
 from models.ids import IdTable, pack_ids
 
@@ -20,8 +21,10 @@ def table_of(ids: Sequence[Any] | NDArray[Any]) -> IdTable:
 
 def factors_bundle(users: NDArray[Any], items: NDArray[Any], seen: NDArray[Any] | None = None) -> Bundle:
     """Ids are row numbers, items from 1000 on; `seen` is a users x items table of bools."""
-    arrays: dict[str, NDArray[Any]] = {"user_factors": users, "item_factors": items}
-    meta: dict[str, Any] = {}
+    width = items.shape[1] if items.ndim == 2 else 0
+    derived, fold_in = derive(Factors(users, items, "factors", width, width))
+    arrays: dict[str, NDArray[Any]] = {"user_factors": users, "item_factors": items, **derived}
+    meta: dict[str, Any] = {"fold_in": fold_in, "widths": {"embedding": width, "compared": width}}
     for name, count, first in (("user_ids", len(users), 0), ("item_ids", len(items), 1000)):
         packed, meta[name] = pack_ids(name, np.arange(first, first + count))
         arrays.update(packed)

@@ -28,6 +28,11 @@ _PER_ID = 5_000
 _MMR_POOL = 5
 """Times k: how many of the best items MMR chooses from."""
 _MMR_LEAST = 100
+_MMR_MOST = 2_000
+"""Items that MMR orders; what is asked for beyond them follows in plain order. Bounds its table of similarities to 32 MB."""
+_CHUNK_PARTS = 1 << 20
+_CHUNK_EXPLAINED = 1 << 13
+"""Contributions, and items, that are explained at once: bounds the private memory."""
 _REASONS = 3
 """Contributions named for an item."""
 
@@ -116,7 +121,12 @@ class Recommender(ABC):
         if query.exclude_seen and not self.knows_seen and query.users:
             raise InvalidQuery("exclude_seen", "this model does not know which items a user has seen")
         self.items.values(query.fields, NO_ROWS)
-        allowed = self._allowed(query)
+        with np.errstate(all="ignore"):  # arrays that hold no numbers give scores that are none, and those are left out
+            return self._answers(query, self._allowed(query))
+
+    # -- the steps ----------------------------------------------------------------------------------------------------
+
+    def _answers(self, query: Query, allowed: NDArray[np.bool_] | None) -> list[Ranking | UnknownEntity]:
         answers: list[Ranking | UnknownEntity] = []
         asked: list[tuple[int, Subject]] = []
         for at, subject in enumerate(self._subjects(query)):
@@ -126,15 +136,12 @@ class Recommender(ABC):
                 answers.append(UnknownEntity("", ""))  # its place; filled below
                 asked.append((at, subject))
         step = max(1, _CHUNK_SCORES // max(1, self.items.count))
-        with np.errstate(all="ignore"):  # arrays that hold no numbers give scores that are none, and those are left out
-            for begin in range(0, len(asked), step):
-                chunk = asked[begin : begin + step]
-                scores = self.scores([subject for _, subject in chunk])
-                for (at, subject), line in zip(chunk, scores, strict=True):
-                    answers[at] = self._rank(query, query.users[at] if query.users else None, subject, line, allowed)
+        for begin in range(0, len(asked), step):
+            chunk = asked[begin : begin + step]
+            scores = self.scores([subject for _, subject in chunk])
+            for (at, subject), line in zip(chunk, scores, strict=True):
+                answers[at] = self._rank(query, query.users[at] if query.users else None, subject, line, allowed)
         return answers
-
-    # -- the steps ----------------------------------------------------------------------------------------------------
 
     def _subjects(self, query: Query) -> list[Subject | UnknownEntity]:
         if query.similar_to is not None:
@@ -178,7 +185,7 @@ class Recommender(ABC):
         if query.similar_to is not None or query.exclude_seen is not False:
             scores[subject.history] = -np.inf
         diversity = self._diversity(query)
-        wanted = query.k if diversity is None else self._pool(query)
+        wanted = query.k if diversity is None else max(query.k, self._pool(query))
         rows = contenders(scores, wanted, lambda best: self.slack(subject, best))
         exact = self.exact(subject, rows)
         is_score = np.isfinite(exact)  # summed in another order, a sum at the edge of float64 may overflow after all
@@ -186,7 +193,7 @@ class Recommender(ABC):
         order = np.argsort(-exact, kind="stable")[:wanted]
         rows, exact = rows[order], exact[order]
         if diversity is not None and len(rows) > 1:
-            chosen = diversify(exact, self.similarities(rows), diversity, query.k)
+            chosen = self._diverse(rows, exact, diversity, query.k)
             rows, exact = rows[chosen], exact[chosen]
         because = self._because(subject, rows) if query.explain else None
         columns = self.items.values(query.fields, rows) if query.fields else {}
@@ -198,15 +205,23 @@ class Recommender(ABC):
         return None if asked is None or asked >= 1.0 or (query.similar_to is not None and query.diversity is None) else asked
 
     def _pool(self, query: Query) -> int:
-        return min(self.items.count, max(_MMR_LEAST, _MMR_POOL * query.k))
+        """How many of the best items MMR chooses from."""
+        return min(self.items.count, max(_MMR_LEAST, _MMR_POOL * query.k), _MMR_MOST)
+
+    def _diverse(self, rows: Rows, exact: NDArray[np.float64], diversity: float, k: int) -> Rows:
+        """Positions of k of these items, best first as they are."""
+        pool = min(len(rows), _MMR_MOST)
+        chosen = diversify(exact[:pool], self.similarities(rows[:pool]), diversity, k)
+        return np.concatenate([chosen, np.arange(pool, min(len(rows), k))]) if k > pool else chosen
 
     def _because(self, subject: Subject, rows: Rows) -> list[list[tuple[Id, float]]]:
         if not len(subject.history):
             return [[] for _ in rows]
-        parts = self.contributions(subject, rows)
         named = []
-        for line in parts:
-            best = np.argsort(-line, kind="stable")[:_REASONS]
-            best = best[line[best] > 0]
-            named.append(list(zip(self.items.ids(subject.history[best]), line[best].tolist(), strict=True)))
+        step = min(_CHUNK_EXPLAINED, max(1, _CHUNK_PARTS // len(subject.history)))
+        for begin in range(0, len(rows), step):
+            for line in self.contributions(subject, rows[begin : begin + step]):
+                best = np.argsort(-line, kind="stable")[:_REASONS]
+                best = best[(line[best] > 0) & np.isfinite(line[best])]
+                named.append(list(zip(self.items.ids(subject.history[best]), line[best].tolist(), strict=True)))
         return named

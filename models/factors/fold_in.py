@@ -198,11 +198,11 @@ def with_diagonal(gram: NDArray[Any], amount: float) -> Floats:
     return found
 
 
-def solve(system: Floats, right: Floats) -> Floats:
+def solve(system: Floats, right: Floats) -> NDArray[Any]:
     """The solution of a symmetric system; of a singular one that of least norm, NaN where the numbers are none."""
     if not (np.isfinite(system).all() and np.isfinite(right).all()):
         return np.full(right.shape, np.nan)
-    found: Floats
+    found: NDArray[Any]
     try:
         found = np.linalg.solve(system, right)
     except np.linalg.LinAlgError:

@@ -58,21 +58,21 @@ def check_media_type(request: web.Request) -> None:
     raise UnsupportedMediaType(f"Send application/json, not {declared!r}.", headers={"Accept": "application/json"})
 
 
-def decode(raw: bytes, decode_json: Callable[[bytes], T], *, within: str = _WHOLE_BODY) -> T:
-    """`raw` as `decode_json` has it; `within` is the field that it is the value of. Raises MalformedBody, InvalidField."""
+def decode(raw: bytes, decode_json: Callable[[bytes], T]) -> T:
+    """`raw` as `decode_json` has it. Raises MalformedBody, InvalidField."""
     try:
         return decode_json(raw)
     except msgspec.ValidationError as error:
-        raise invalid_field(str(error), within) from error
+        raise invalid_field(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody("The body is empty; send a JSON object." if not raw.strip() else str(error)) from error
 
 
-def invalid_field(message: str, within: str = _WHOLE_BODY) -> InvalidField:
+def invalid_field(message: str) -> InvalidField:
     """The field ("users[3]") and the complaint, out of the decoder's words."""
     at = _AT.match(message)
     what, path = (at["what"], at["path"]) if at else (message, "")
     named = _UNKNOWN.search(what) or _MISSING.search(what)
     if named:
         path = f"{path}.{named['name']}" if path else named["name"]
-    return InvalidField(path or within, what)
+    return InvalidField(path or _WHOLE_BODY, what)

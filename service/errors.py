@@ -82,6 +82,7 @@ class InvalidField(Problem):
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail, field=field)
+        self.field = field
 
 
 class Overloaded(Problem):

@@ -6,7 +6,6 @@ long it may take (`service.scoring`), the arithmetic (a family's `score.py`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +25,7 @@ from models.base import (
     UnknownEntity,
 )
 from models.catalogue import Items
-from service.questions import Asked, Rows, TopK
+from service.questions import Asked, Rows, TopK, moved
 
 MAX_ITEMS = 2_000_000
 """Items of one answer, each field of an item counted as one more: about 300 MB while it is made. One user may always have
@@ -42,7 +41,6 @@ _PER_CELL = 100
 """Multiply-adds that take as long as bringing one value from JSON into a matrix and one prediction back."""
 _ROWS_COUNTED = 256
 """More rows than that are not looked through on the event loop: they go to a thread."""
-_ROW = re.compile(r"^instances\[(\d+)\]", re.ASCII)
 
 Answer = list[Ranking | UnknownEntity] | Predictions
 
@@ -154,7 +152,4 @@ def _slice(rows: Sequence[Any], begin: int, step: int, scorer: EstimatorScorer) 
     try:
         return scorer.predict(rows[begin : begin + step])
     except RequestError as error:
-        match = _ROW.match(error.field)
-        if not begin or match is None:
-            raise
-        raise type(error)(f"instances[{begin + int(match[1])}]{error.field[match.end() :]}", error.message) from error
+        raise type(error)(moved(error.field, by=begin), error.message) from error

@@ -6,6 +6,7 @@ question (`service.jobs`), the body's size, time and media type (`service.body`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -31,6 +32,7 @@ DEFAULT_K = 10
 _DECODED_AT_ONCE = 16 << 10
 """Bytes of rows of one call of the decoder, which lets no other thread run meanwhile."""
 
+_ROW = re.compile(r"^instances\[(\d+)\]", re.ASCII)
 Subject = Literal["user_id", "users", "liked", "item_id"]
 _SUBJECTS = ("user_id", "users", "liked", "instances")
 
@@ -132,7 +134,19 @@ def _rows(question: Question, rows: Sequence[Raw]) -> Rows:
     for name in Question.__struct_fields__:
         if name != "instances" and getattr(question, name) is not UNSET:
             raise InvalidField(name, "this is for recommendations: it has no meaning beside instances")
-    return Rows([row for part in _parts(rows) for row in decode(b"[" + b",".join(part) + b"]", _decode_rows, within="instances")])
+    decoded: list[Any] = []
+    for part in _parts(rows):
+        try:
+            decoded += decode(b"[" + b",".join(part) + b"]", _decode_rows)
+        except InvalidField as error:
+            raise InvalidField(moved(f"instances{error.field}", by=len(decoded)), error.detail) from error
+    return Rows(decoded)
+
+
+def moved(field: str, *, by: int) -> str:
+    """ "instances[3].age" of rows that are not the first of all; any other field as it is."""
+    match = _ROW.match(field)
+    return field if match is None else f"instances[{by + int(match[1])}]{field[match.end() :]}"
 
 
 def _parts(rows: Sequence[Raw]) -> list[list[Raw]]:

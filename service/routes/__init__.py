@@ -60,8 +60,9 @@ def add_routes(app: web.Application, routes: tuple[Route, ...] = ROUTES) -> None
     """Put the table into the application; admin routes go behind the token."""
     for route in routes:
         handler = guarded(route.handler) if route.admin else route.handler
+        path = route.path.replace("{item_id}", "{item_id:[^/]+}")  # by itself aiohttp's router takes no brace in a value
         if route.method == "GET":
-            app.router.add_get(route.path, handler)  # also answers HEAD
+            app.router.add_get(path, handler)  # also answers HEAD
         else:
-            app.router.add_route(route.method, route.path, handler)
+            app.router.add_route(route.method, path, handler)
     app[index.ROUTE_LIST] = [{"method": r.method, "path": r.path, "summary": r.summary, "admin": r.admin} for r in routes]

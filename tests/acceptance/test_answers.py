@@ -127,10 +127,13 @@ def test_explicitly_excluded_items_are_left_out(server: Server, unseen_items: li
     assert differences(reply.body["items"], rest, items, K) == []
 
 
-def test_k_beyond_the_catalogue_gives_all_of_it(server: Server, all_items: list[Top]) -> None:
-    reply = server.predict("bare-joblib", {"user_id": 3, "k": 10 * ITEMS})
+def test_k_up_to_the_catalogue_gives_all_of_it_and_beyond_is_refused(server: Server, all_items: list[Top]) -> None:
+    reply = server.predict("bare-joblib", {"user_id": 3, "k": ITEMS})
     assert len(reply.body["items"]) == ITEMS
     assert differences(reply.body["items"], all_items[3], list(range(ITEMS)), ITEMS) == []
+    beyond = server.predict("bare-joblib", {"user_id": 3, "k": ITEMS + 1})
+    assert (beyond.status, beyond.body["field"]) == (422, "k")
+    assert str(ITEMS) in beyond.body["detail"]
 
 
 def test_an_unknown_user_is_a_404_that_names_the_field(server: Server) -> None:

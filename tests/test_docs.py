@@ -11,7 +11,9 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ from config.schema import ModelSettings
 from loaders.errors import FAILURES
 from loaders.sources import check_source
 from models import FAMILIES
+from models.bundle import BadBundle
+from models.packing import NO_OPTIONS, PackError
 from service import errors
 from service.cli import build_parser
 from service.errors import Problem, not_ready
@@ -35,7 +39,11 @@ from tests.architecture import ROOMS
 from tests.support import ROOT
 
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
-HYPOTHETICAL = {"loaders/sources/ftp.py"}
+HYPOTHETICAL = {
+    "loaders/sources/ftp.py",
+    *(f"models/scorecard/{name}.py" for name in ("__init__", "pack", "score")),
+    "tests/contracts/families/scorecard.py",
+}
 """What docs/howto tells somebody to write."""
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
@@ -217,6 +225,30 @@ def test_the_examples_say_what_can_be() -> None:
     assert example("failed")["failure"]["type"] in FAILURES
     walls = set(re.findall(r"^\| `(\w+)` \|", text_of("docs/architecture.md"), re.MULTILINE)) & set(model["load"]["walls"])
     assert walls == set(model["load"]["walls"])
+
+
+def module_of(text: str) -> Any:
+    module = ModuleType("scorecard")
+    exec(compile(text, "docs/howto/add-a-family.md", "exec"), vars(module))
+    return module
+
+
+def test_the_family_of_the_howto_answers_as_its_example_says() -> None:
+    _, pack, score, families = map(module_of, fences("docs/howto/add-a-family.md", "python"))
+    (make,) = families.EXAMPLES.values()
+    example = make()
+    assert pack.matches(example.artifact) and pack.matches({"model": 1}) is None
+    bundle = pack.pack(example.artifact, NO_OPTIONS)
+    scorer = score.open_scorer(bundle)
+    assert (score.warm(scorer), scorer.family, scorer.kind) == ({}, bundle.family, "estimator")
+    assert scorer.predict(example.rows).predictions == example.predictions
+    assert scorer.predict([{"debts": 3, "age": 20}]).predictions == example.predictions[1:]
+    for artifact, type in (({"scorecard": {"age": 0.5}}, "missing_keys"), ({"scorecard": {}, "offset": 1.0}, "corrupt_artifact")):
+        with pytest.raises(PackError) as caught:
+            pack.pack(artifact, NO_OPTIONS)
+        assert caught.value.type == type
+    with pytest.raises(BadBundle):
+        score.open_scorer(replace(bundle, arrays={"points": bundle.arrays["points"][:-1]}))
 
 
 def test_json_is_json() -> None:

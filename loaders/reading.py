@@ -79,7 +79,7 @@ def run(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.Pr
     memory.sample()
     components = summarise(tree.root)
     try:
-        bundle, reason = pack(tree.root, plan["family"], Options(**plan["options"]))
+        bundle, reason = pack(tree.root, plan["family"], Options(**plan["options"], new_array=writer.new_array))
     except ValueError as error:
         if hasattr(error, "detail"):
             error.detail.setdefault("components", components[:50])

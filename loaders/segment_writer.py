@@ -11,6 +11,7 @@ import errno
 import json
 import mmap
 import os
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,15 @@ class SegmentWriter:
         self.streamed_bytes += nbytes
         self._at = start + nbytes
         return self._view[start : start + nbytes]
+
+    def new_array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array of zeros in the segment, for what a family computes: `place` finds it where it is."""
+        start, nbytes = self._begin(), prod(shape) * dtype.itemsize
+        if not nbytes:
+            return np.zeros(shape, dtype)
+        self._reserve(start, nbytes)
+        self._at = start + nbytes
+        return np.frombuffer(self._map, np.uint8, nbytes, start).view(dtype).reshape(shape)
 
     def open_ended(self) -> _Extent:
         """An extent that grows by write(); finish() gives its memory."""

@@ -6,6 +6,7 @@ family keeps (its `pack.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -27,10 +28,18 @@ class PackError(ValueError):
         self.detail = detail
 
 
+NewArray = Callable[[tuple[int, ...], "np.dtype[Any]"], NDArray[Any]]
+"""A new C-contiguous array of a shape and dtype; what is in it is not said."""
+
+
 class Options(NamedTuple):
-    """What the operator may say about packing."""
+    """What the operator may say about packing, and where large arrays that are computed find room.
+
+    new_array: the child gives one that lies in the segment already, so that it costs no private memory and no copy.
+    """
 
     id_column: str = ""
+    new_array: NewArray = np.empty
 
 
 NO_OPTIONS = Options()

@@ -1,6 +1,6 @@
 """What recommenders' artifacts have in common, read from records: id maps, sparse matrices, who saw what. Child only.
 
-Covers: dicts id -> row (or row -> id), lists, arrays and LabelEncoders as ids of rows; scipy CSR and CSC, dense arrays and
+Covers: dicts id -> row (or row -> id), lists, arrays and LabelEncoders as ids of rows; scipy CSR, CSC and COO, dense arrays and
 pivot tables as interactions; the id tables of a bundle. Does not cover: item columns (`models.frames`), what a family makes of them.
 """
 
@@ -16,6 +16,7 @@ from models.packing import PackError, numeric
 from models.records import Array, Record, is_record
 
 _COMPRESSED = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
+_COORDINATES = ("coo_matrix", "coo_array")
 
 
 def require(root: dict[Any, Any], keys: tuple[str, ...]) -> None:
@@ -138,12 +139,12 @@ class Csr(NamedTuple):
 
 
 def is_sparse(matrix: Any) -> bool:
-    """Whether it is a record of a scipy CSR or CSC matrix."""
-    return isinstance(matrix, Record) and matrix.name in _COMPRESSED
+    """Whether it is a record of a scipy CSR, CSC or COO matrix."""
+    return isinstance(matrix, Record) and matrix.name in _COMPRESSED + _COORDINATES
 
 
 def matrix_shape(matrix: Any) -> tuple[int, int] | None:
-    """Rows and columns of a matrix whose filled cells can be read: scipy CSR or CSC, dense, a DataFrame of numbers; else None."""
+    """Rows and columns of a matrix whose filled cells can be read: scipy CSR, CSC or COO, dense, a DataFrame of numbers; else None."""
     if is_sparse(matrix):
         shape = matrix.attributes.get("_shape", matrix.attributes.get("shape"))
         is_shape = isinstance(shape, tuple) and len(shape) == 2 and all(type(n) is int and n >= 0 for n in shape)
@@ -170,13 +171,15 @@ def _frame_values(frame: Record) -> Array | None:
 
 
 def sparse_matrix(matrix: Record, what: str, *, with_data: bool) -> Csr:
-    """A scipy CSR or CSC record, by rows; its data only where asked for. Raises PackError(corrupt_artifact)."""
+    """A scipy CSR, CSC or COO record, by rows; its data only where asked for. Raises PackError(corrupt_artifact)."""
     found, by_row = _compressed(matrix, what, with_data)
     return found if by_row else found.transposed
 
 
 def _compressed(matrix: Record, what: str, with_data: bool) -> tuple[Csr, bool]:
-    """The cells along the axis they are compressed by, and whether that is the rows (CSR); of CSC this is the transpose."""
+    """The cells along the axis they are compressed by, and whether that is the rows (CSR, COO); of CSC this is the transpose."""
+    if matrix.name in _COORDINATES:
+        return _coordinates(matrix, what, with_data), True
     state, shape = matrix.attributes, matrix_shape(matrix)
     if shape is None or not {"indptr", "indices"} <= set(state):
         raise PackError("corrupt_artifact", f"{what} is a sparse matrix without its indices")
@@ -188,6 +191,8 @@ def _compressed(matrix: Record, what: str, with_data: bool) -> tuple[Csr, bool]:
     if len(indptr) != major + 1 or int(indptr[0]) != 0 or int(indptr[-1]) > len(indices) or falls(indptr):
         raise PackError("corrupt_artifact", f"{what} has row bounds out of order")
     indices = indices[: int(indptr[-1])]
+    if indices.dtype == np.uint64:  # numpy counts none of them
+        indices = indices.astype(np.int64)
     if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= minor):
         raise PackError("corrupt_artifact", f"{what} points outside its columns")
     data = None
@@ -196,6 +201,27 @@ def _compressed(matrix: Record, what: str, with_data: bool) -> tuple[Csr, bool]:
         if len(data) != len(indices):
             raise PackError("corrupt_artifact", f"{what} has {len(data)} values for {len(indices)} cells")
     return Csr(indptr, indices, data, (major, minor)), by_row
+
+
+def _coordinates(matrix: Record, what: str, with_data: bool) -> Csr:
+    """A COO record by rows, in a stable order. `coords` since scipy 1.13, `row` and `col` before."""
+    state, shape = matrix.attributes, matrix_shape(matrix)
+    coords = state.get("coords", (state.get("row"), state.get("col")))
+    if shape is None or not (isinstance(coords, tuple) and len(coords) == 2):
+        raise PackError("corrupt_artifact", f"{what} is a sparse matrix without its coordinates")
+    rows, columns = (numeric(part, f"{what}.{name}", ndim=1) for part, name in zip(coords, ("row", "col"), strict=True))
+    for part, most in ((rows, shape[0]), (columns, shape[1])):
+        if part.dtype.kind not in "iu" or len(part) != len(rows):
+            raise PackError("corrupt_artifact", f"{what} has coordinates that are no pairs of integers")
+        if len(part) and (int(part.min()) < 0 or int(part.max()) >= most):
+            raise PackError("corrupt_artifact", f"{what} points outside its {shape[0]} x {shape[1]} cells")
+    rows = rows.astype(np.int64, copy=False)  # numpy counts no unsigned 64-bit numbers
+    data = numeric(state.get("data"), f"{what}.data", ndim=1) if with_data else None
+    if data is not None and len(data) != len(rows):
+        raise PackError("corrupt_artifact", f"{what} has {len(data)} values for {len(rows)} cells")
+    order = np.argsort(rows, kind="stable")
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=shape[0])))).astype(np.int64)
+    return Csr(indptr, columns[order], None if data is None else data[order], shape)
 
 
 def seen_items(matrix: Any, users: int, items: int, *, with_data: bool = False) -> Csr | None:

@@ -2,7 +2,7 @@
 
 Covers: bare implicit models (ALS, BPR, LMF: their bias columns are already part of the factors), dicts around such a model
 (`model, user_id_map, item_id_map`), dicts of `user_factors, item_factors` with encoders (the NMF and SVD shapes; also from
-npz and safetensors), bare sklearn NMF and TruncatedSVD (no users: `liked` alone).
+npz and safetensors), bare sklearn NMF and TruncatedSVD (no users: `liked` alone), LightFM (`models.factors.lightfm_records`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
+from models.columns import pack_columns
 from models.estimator_records import as_number, is_sklearn
 from models.estimator_records import require as require_fitted
 from models.packing import Options, PackError, floats
@@ -20,6 +21,9 @@ from models.recommender_records import first, id_count, matrix_shape, pack_row_i
 from models.records import Record, is_record
 
 from .derived import Factors, derive
+from .lightfm_records import lightfm_factors, lightfm_of, mapping_of
+from .metadata_records import KEYS as METADATA_KEYS
+from .metadata_records import read_metadata
 
 IMPLICIT = ("AlternatingLeastSquares", "BayesianPersonalizedRanking", "LogisticMatrixFactorization")
 DECOMPOSITIONS = ("NMF", "MiniBatchNMF", "TruncatedSVD")
@@ -28,6 +32,7 @@ _FACTOR_KEYS = ("user_factors", "item_factors")
 _USER_KEYS = ("user_encoder", "user_id_map", "user_ids", "user_mapping")
 _ITEM_KEYS = ("item_encoder", "item_id_map", "item_ids", "item_mapping")
 _MODEL_KEYS = ("nmf_model", "svd_model")
+_SEEN_KEYS = ("user_item_matrix", "interactions")
 
 
 def matches(root: Any) -> str | None:
@@ -36,6 +41,8 @@ def matches(root: Any) -> str | None:
         return f"a bare {root.class_name} with user_factors and item_factors"
     if is_sklearn(root, *DECOMPOSITIONS):
         return f"a bare {root.class_name}: its components are item factors"
+    if lightfm_of(root) is not None:
+        return "a LightFM model" if not isinstance(root, dict) else "a dict with a LightFM model"
     if not isinstance(root, dict):
         return None
     if "model" in root and _is_implicit(root["model"]):
@@ -58,19 +65,30 @@ def _is_implicit(value: Any) -> bool:
 
 def pack(root: Any, options: Options) -> Bundle:
     """The bundle. Raises PackError: missing_keys, not_trained, corrupt_artifact, unknown_format (ids of a kind that is not served)."""
-    if isinstance(root, dict):
-        return _pack_als_dict(root) if "model" in root and _is_implicit(root["model"]) else _pack_factor_dict(root)
+    tables = root if isinstance(root, dict) else {}
+    if (lightfm := lightfm_of(root)) is not None:
+        return _pack_lightfm(lightfm, tables, options)
     if is_sklearn(root, *DECOMPOSITIONS):
-        return _bundle(_decomposition(root, None, _components(root)), {"item_ids": root.attributes.get("feature_names_in_")})
-    return _bundle(_implicit_factors(root), {})
+        found = _decomposition(root, None, _components(root))
+        return _bundle(found, {"item_ids": root.attributes.get("feature_names_in_")}, options)
+    if isinstance(root, Record):
+        return _bundle(_implicit_factors(root), tables, options)
+    if _is_implicit(root.get("model")):
+        require(root, _ALS_KEYS)
+        return _bundle(_implicit_factors(root["model"]), root, options)
+    return _bundle(_dict_factors(root), root, options)
+
+
+def _pack_lightfm(model: Record, root: dict[Any, Any], options: Options) -> Bundle:
+    tables = dict(root)
+    for side, keys in (("user", _USER_KEYS), ("item", _ITEM_KEYS)):
+        if first(root, *keys) is None:
+            tables[f"{side}_id_map"] = mapping_of(root, f"_{side}_id_mapping")
+    named = {"user": id_count(first(tables, *_USER_KEYS)), "item": id_count(first(tables, *_ITEM_KEYS))}
+    return _bundle(lightfm_factors(model, root, named, options.new_array), tables, options)
 
 
 # -- implicit -----------------------------------------------------------------------------------------------------------
-
-
-def _pack_als_dict(root: dict[Any, Any]) -> Bundle:
-    require(root, _ALS_KEYS)
-    return _bundle(_implicit_factors(root["model"]), root)
 
 
 def _implicit_factors(model: Record) -> Factors:
@@ -110,7 +128,7 @@ def _not_negative(value: Any, what: str) -> float:
 # -- factors and encoders -----------------------------------------------------------------------------------------------
 
 
-def _pack_factor_dict(root: dict[Any, Any]) -> Bundle:
+def _dict_factors(root: dict[Any, Any]) -> Factors:
     name = next((key for key in _MODEL_KEYS if key in root), None)
     model = root[name] if name is not None else root.get("model")
     decomposition = model if isinstance(model, Record) and is_sklearn(model, *DECOMPOSITIONS) else None
@@ -128,12 +146,10 @@ def _pack_factor_dict(root: dict[Any, Any]) -> Bundle:
     if users.shape[1] != width:
         raise PackError("corrupt_artifact", f"user_factors {users.shape} and item_factors {items.shape[::-1]} share no factor count")
     if decomposition is not None:
-        found = _decomposition(decomposition, users, items)
-    elif {"regularization", "use_cg"} <= set(root):  # what implicit's own ALS.save writes
-        found = Factors(users, items, "implicit.als", width, width, _als(root), uses_weights=True)
-    else:
-        found = Factors(users, items, model.class_name if isinstance(model, Record) else "factors", width, width)
-    return _bundle(found, root)
+        return _decomposition(decomposition, users, items)
+    if {"regularization", "use_cg"} <= set(root):  # what implicit's own ALS.save writes
+        return Factors(users, items, "implicit.cpu.als.AlternatingLeastSquares", width, width, _als(root), uses_weights=True)
+    return Factors(users, items, model.class_name if isinstance(model, Record) else "factors", width, width)
 
 
 def _components(model: Record) -> NDArray[Any]:
@@ -155,7 +171,7 @@ def _decomposition(model: Record, users: NDArray[Any] | None, items: NDArray[Any
 # -- the bundle ---------------------------------------------------------------------------------------------------------
 
 
-def _bundle(found: Factors, root: dict[Any, Any]) -> Bundle:
+def _bundle(found: Factors, root: dict[Any, Any], options: Options) -> Bundle:
     for what, matrix in (("users", found.users), ("items", found.items)):
         if matrix is not None and not matrix.size:
             raise PackError("corrupt_artifact", f"the model has no {what}: factors of shape {matrix.shape}")
@@ -163,37 +179,57 @@ def _bundle(found: Factors, root: dict[Any, Any]) -> Bundle:
     derived, fold_in = derive(found)
     arrays = {"item_factors": found.items, **derived}
     meta: dict[str, Any] = {"fold_in": fold_in, "widths": {"embedding": found.embedding, "compared": found.compared}}
-    details: dict[str, Any] = {"users": users, "items": len(found.items), "factors": int(found.items.shape[1]), "model": found.model}
+    details: dict[str, Any] = {"users": users, "items": len(found.items), "factors": found.embedding, "model": found.model}
     for name, keys, decoders, rows in (
         ("user_ids", _USER_KEYS, ("user_decoder", "idx_to_user"), users),
         ("item_ids", _ITEM_KEYS, ("item_decoder", "idx_to_item"), len(found.items)),
     ):
         if rows:
             key = next((key for key in keys if root.get(key) is not None), keys[0])
-            packed, meta[name] = pack_row_ids(name, row_ids(root.get(key), first(root, *decoders), rows, key), rows)
+            ids = row_ids(root.get(key), first(root, *decoders), rows, key)
+            packed, meta[name] = pack_row_ids(name, ids, rows)
             arrays.update(packed)
     if found.users is not None:
         arrays["user_factors"] = found.users
-        arrays.update(_seen(root.get("user_item_matrix"), found, details))
+        arrays.update(_seen(root, found, details))
+    if first(root, *METADATA_KEYS) is not None:
+        packed, meta["columns"] = _columns(first(root, *METADATA_KEYS), ids, options, details)
+        arrays.update(packed)
     details["seen"] = "seen.indptr" in arrays
     details["fold_in"] = fold_in["method"]
     return Bundle("factors", arrays, meta, details)
 
 
-def _seen(matrix: Any, found: Factors, details: dict[str, Any]) -> dict[str, NDArray[Any]]:
+def _seen(root: dict[Any, Any], found: Factors, details: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """Seen items by user as arrays. Without a matrix that fits there are none, and the details warn of it."""
     users, items = details["users"], details["items"]
-    cells = seen_items(matrix, users, items, with_data=found.uses_weights)
+    key = next((key for key in _SEEN_KEYS if root.get(key) is not None), None)
+    cells = None if key is None else seen_items(root[key], users, items, with_data=found.uses_weights)
+    if key is not None and cells is None:  # it serves all the same: which items are seen is only left out, and said to be
+        shape = matrix_shape(root[key])
+        was = f"of shape {shape}" if shape is not None else "in a form that is not read"
+        _warn(details, f"{key} is {was}, not {users} x {items}: seen items are not known")
     if cells is None:
-        if matrix is not None:  # it serves all the same: which items are seen is only left out, and said to be
-            shape = matrix_shape(matrix)
-            was = f"of shape {shape}" if shape is not None else "in a form that is not read"
-            details["warnings"] = [f"user_item_matrix is {was}, not {users} x {items}: seen items are not known"]
         return {}
     arrays = {"seen.indptr": cells.indptr, "seen.indices": cells.indices}
     if cells.data is not None and not _are_ones(cells.data):
         arrays["seen.weights"] = cells.data
     return arrays
+
+
+def _columns(metadata: Any, ids: Any, options: Options, details: dict[str, Any]) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
+    """Item columns; of metadata that are not read the details warn, and the model serves all the same."""
+    try:
+        found = read_metadata(metadata, ids, details["items"], options.id_column)
+        details["metadata"] = {"entries": found.entries, "items": found.known}
+        return pack_columns(found.columns, found.categories)
+    except PackError as error:
+        _warn(details, f"what is told of the items is not read: {error.message}")
+        return {}, []
+
+
+def _warn(details: dict[str, Any], words: str) -> None:
+    details.setdefault("warnings", []).append(words)
 
 
 def _are_ones(weights: NDArray[Any]) -> bool:

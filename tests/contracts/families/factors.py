@@ -1,24 +1,98 @@
-"""Factors: the ALS dict with ids of both kinds."""
+"""Factors: implicit models, sklearn's decompositions, LightFM; each compared with the library's own answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.artifacts.recommenders import als_dict, expected_recommend, interactions
+import numpy as np
+import scipy.sparse
+from threadpoolctl import threadpool_limits
+
+from tests.artifacts.nmf import expected_nmf, fitted_nmf, nmf_dict
+from tests.artifacts.recommenders import BARE, ITEMS, als_dict, expected_recommend, interactions
 from tests.contracts.families import RecommenderExample
+
+_ROWS = [0, 5, 17, 44]
+_LIKED = [3, 11, 30]
+Answer = list[tuple[Any, float]]
+
+
+def _ones(rows: Sequence[int]) -> Any:
+    """One user who likes these items, as a CSR row."""
+    return scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), ([0] * len(rows), list(rows))), shape=(1, ITEMS))
+
+
+def best(scores: Any, ids: Sequence[Any], k: int, left_out: Sequence[int] = ()) -> Answer:
+    """[(id, score)] of the k greatest scores, ties in the order of rows."""
+    order = [row for row in np.argsort(-np.asarray(scores), kind="stable").tolist() if row not in set(left_out)]
+    return [(ids[row], float(scores[row])) for row in order[:k]]
+
+
+def _implicit(model: Any, kind: str, *, folds_in: bool) -> RecommenderExample:
+    artifact = als_dict(kind, model=model)
+    users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
+
+    def answers(k: int) -> list[Answer]:
+        found = expected_recommend(model, _ROWS, k, interactions())
+        return [[(items[row], score) for row, score in zip(top.items, top.scores, strict=True)] for top in found]
+
+    def liked(k: int) -> Answer:
+        with threadpool_limits(1, "blas"):
+            rows, scores = model.recommend(0, _ones(_LIKED), N=k, recalculate_user=True)
+        return [(items[row], float(score)) for row, score in zip(rows, scores, strict=True)]
+
+    def similar(item: Any, k: int) -> Answer:
+        with threadpool_limits(1, "blas"):
+            rows, scores = model.similar_items(artifact["item_id_map"][item], N=k + 1)
+        return [(items[row], float(score)) for row, score in zip(rows, scores, strict=True) if items[row] != item][:k]
+
+    names = [users[row] for row in _ROWS]
+    return RecommenderExample(artifact, names, answers, [items[row] for row in _LIKED], liked if folds_in else None, similar)
 
 
 def als() -> RecommenderExample:
-    artifact = als_dict("mixed")
-    users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
-    rows = [0, 5, 17, 44]
-
-    def answers(k: int) -> list[list[tuple[Any, float]]]:
-        found = expected_recommend(artifact["model"], rows, k, interactions())
-        return [[(items[row], score) for row, score in zip(top.items, top.scores, strict=True)] for top in found]
-
-    return RecommenderExample(artifact, [users[row] for row in rows], answers, items[:3])
+    return _implicit(BARE["als"](), "mixed", folds_in=True)
 
 
-EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {"als": als}
+def als_of_float64() -> RecommenderExample:
+    return _implicit(BARE["als"](dtype="float64"), "str", folds_in=True)
+
+
+def bpr() -> RecommenderExample:
+    return _implicit(BARE["bpr"](), "int", folds_in=False)
+
+
+def lmf() -> RecommenderExample:
+    return _implicit(BARE["lmf"](), "unicode", folds_in=False)
+
+
+def nmf() -> RecommenderExample:
+    model, _, components = fitted_nmf()
+    artifact = nmf_dict("int")
+    users, items = list(artifact["user_encoder"]), list(artifact["item_encoder"])
+
+    def answers(k: int) -> list[Answer]:
+        return [[(items[row], score) for row, score in zip(top.items, top.scores, strict=True)] for top in expected_nmf(_ROWS, k)]
+
+    return RecommenderExample(artifact, [users[row] for row in _ROWS], answers, [items[row] for row in _LIKED], _transformed(model, items))
+
+
+def _transformed(model: Any, ids: Sequence[Any]) -> Callable[[int], Answer]:
+    """What sklearn's own transform makes of the liked items."""
+
+    def liked(k: int) -> Answer:
+        with threadpool_limits(1, "blas"):
+            scores = (model.transform(_ones(_LIKED)) @ model.components_)[0]
+        return best(scores, ids, k, _LIKED)
+
+    return liked
+
+
+EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {
+    "als": als,
+    "als_of_float64": als_of_float64,
+    "bpr": bpr,
+    "lmf": lmf,
+    "nmf": nmf,
+}

@@ -75,7 +75,7 @@ def pack_columns(
     meta: list[dict[str, Any]] = []
     room = MAX_NAMES
     for name, values in given.items():
-        room_left = room - len(json.dumps(name)) if isinstance(name, str) else -1
+        room_left = room - len(json.dumps(name)) if isinstance(name, str) and name.isprintable() else -1
         found = _pack_column(values, name == CATEGORIES) if room_left >= 0 and len(meta) < MAX_COLUMNS else None
         if found is None:
             continue
@@ -104,7 +104,7 @@ def _pack_column(values: Any, are_categories: bool) -> tuple[str, Arrays] | None
     if types <= {bool, int, float}:
         return _pack_numbers(plain, missing, types)
     extra = {"missing": missing} if missing.any() else {}
-    if types <= {str, bool, int, float}:
+    if types <= {str, bool, int, float} and all(-(1 << 63) <= value < 1 << 63 for value in there if isinstance(value, int)):
         texts = _pack_strings([b"" if gone else _encode(value) for value, gone in zip(plain, missing.tolist(), strict=True)])
         return None if texts is None else ("text", {**texts, **extra})
     if types <= {list, tuple, set, frozenset}:

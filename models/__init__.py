@@ -8,4 +8,5 @@ from __future__ import annotations
 
 FAMILIES: dict[str, str] = {
     "factors": "models.factors",
+    "trees": "models.trees",
 }

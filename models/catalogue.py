@@ -21,7 +21,8 @@ from .ids import IdTable
 class Items(Protocol):
     """What `models.recommender` needs of a catalogue; a hybrid brings one over those of its parts."""
 
-    count: int
+    @property
+    def count(self) -> int: ...
 
     def row(self, id: Id) -> int | None: ...
 

@@ -2,6 +2,8 @@
 
     recommenders.py   implicit models bare and in the ALS dict, and implicit's own answers to compare with
     nmf.py            the collaborative dict around a fitted sklearn NMF
+    svd.py            the dict around a fitted sklearn TruncatedSVD, with encoders of every kind
+    lightfm.py        LightFM's exact object layout, bare and with feature matrices, and its formula
     ids.py            id tables of every kind
     writing.py        every format a model file comes in
     hostile/          files that must fail, each with the failure types it may end in

@@ -9,8 +9,10 @@ import numpy as np
 import scipy.sparse
 from threadpoolctl import threadpool_limits
 
+from tests.artifacts.lightfm import bare_lightfm, lightfm_dict, predicted
 from tests.artifacts.nmf import expected_nmf, fitted_nmf, nmf_dict
 from tests.artifacts.recommenders import BARE, ITEMS, als_dict, expected_recommend, interactions
+from tests.artifacts.svd import fitted_svd, svd_dict
 from tests.contracts.families import RecommenderExample
 
 _ROWS = [0, 5, 17, 44]
@@ -68,7 +70,7 @@ def lmf() -> RecommenderExample:
 
 
 def nmf() -> RecommenderExample:
-    model, _, components = fitted_nmf()
+    model = fitted_nmf()[0]
     artifact = nmf_dict("int")
     users, items = list(artifact["user_encoder"]), list(artifact["item_encoder"])
 
@@ -89,10 +91,54 @@ def _transformed(model: Any, ids: Sequence[Any]) -> Callable[[int], Answer]:
     return liked
 
 
+def svd() -> RecommenderExample:
+    model, user_factors = fitted_svd()
+    artifact = svd_dict("label")
+    users, items = artifact["user_encoder"].classes_.tolist(), artifact["item_encoder"].classes_.tolist()
+    scores = user_factors @ model.components_
+
+    def answers(k: int) -> list[Answer]:
+        return [best(scores[row], items, k, interactions()[[row]].indices) for row in _ROWS]
+
+    return RecommenderExample(artifact, [users[row] for row in _ROWS], answers, [items[row] for row in _LIKED], _transformed(model, items))
+
+
+def bare_decomposition() -> RecommenderExample:
+    model = fitted_nmf()[0]
+    return RecommenderExample(model, [], lambda k: [], _LIKED, _transformed(model, range(ITEMS)))
+
+
+def lightfm() -> RecommenderExample:
+    model = bare_lightfm()
+    scores = predicted(model)
+
+    def similar(item: Any, k: int) -> Answer:
+        """As in LightFM's documentation: the cosine of item representations."""
+        unit = model.item_embeddings / np.linalg.norm(model.item_embeddings, axis=1, keepdims=True)
+        return best(unit @ unit[item], range(ITEMS), k, [item])
+
+    return RecommenderExample(model, _ROWS, lambda k: [best(scores[row], range(ITEMS), k) for row in _ROWS], _LIKED, None, similar)
+
+
+def lightfm_with_features() -> RecommenderExample:
+    artifact = lightfm_dict("mixed")
+    users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
+    scores = predicted(artifact["model"], artifact["user_features"], artifact["item_features"])
+
+    def answers(k: int) -> list[Answer]:
+        return [best(scores[row], items, k, interactions()[[row]].indices) for row in _ROWS]
+
+    return RecommenderExample(artifact, [users[row] for row in _ROWS], answers, [items[row] for row in _LIKED])
+
+
 EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {
     "als": als,
     "als_of_float64": als_of_float64,
     "bpr": bpr,
     "lmf": lmf,
     "nmf": nmf,
+    "svd": svd,
+    "bare_nmf": bare_decomposition,
+    "lightfm": lightfm,
+    "lightfm_with_features": lightfm_with_features,
 }

@@ -8,7 +8,8 @@ drain deadline can end the *waiting* for a lease, never the mapping a lease hold
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from .ports import Loaded
@@ -29,11 +30,11 @@ class Held:
     def __repr__(self) -> str:
         return f"<Held {self.model} {self.facts.version} leases={self.leases}>"
 
-    def lease(self) -> Lease:
-        """One more hold."""
+    def lease(self, parts: Mapping[str, Lease] = MappingProxyType({})) -> Lease:
+        """One more hold; it takes over the leases on its parts."""
         self.leases += 1
         self._idle.clear()
-        return Lease(self)
+        return Lease(self, parts)
 
     def give_back(self) -> None:
         """One hold less; called by the lease."""
@@ -50,13 +51,16 @@ class Lease:
     """A request's hold on one version: a context manager, or `close()` (again and again does no harm).
 
     Whoever reads the scorer in a thread closes the lease when the *thread* is done, also after its caller gave up.
+    `parts`: role -> the lease on the model that plays it, where the version answers from others; closed with this one. So one
+    request never sees two versions of a part.
     """
 
-    __slots__ = ("_held", "_is_open")
+    __slots__ = ("_held", "_is_open", "parts")
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Held, parts: Mapping[str, Lease] = MappingProxyType({})) -> None:
         self._held = held
         self._is_open = True
+        self.parts = parts
 
     def __repr__(self) -> str:
         return f"<Lease {self.model} {self.version} {'open' if self._is_open else 'closed'}>"
@@ -89,6 +93,8 @@ class Lease:
         if self._is_open:
             self._is_open = False
             self._held.give_back()
+            for part in self.parts.values():
+                part.close()
 
     def __enter__(self) -> Lease:
         return self

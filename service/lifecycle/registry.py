@@ -1,13 +1,14 @@
 """What request handlers read: which version serves, or why none does. And the commands of operators.
 
 Covers: the interface (`Registry`), so that another process can put a mirror behind it, and its in-process form. Event
-loop only. Does not cover: performing anything (`supervisor`), HTTP numbers (`service.status`).
+loop only. A model that is made of others is seen as `parts.effective_entry` says, and a lease on it holds its parts. Does
+not cover: performing anything (`supervisor`), HTTP numbers (`service.status`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from .changes import Bell, Subscription
 from .errors import UnknownModel
 from .events import Event, LoadCommanded, ReloadCommanded, Requested, UnloadCommanded
 from .lease import Held, Lease
+from .parts import Part, effective_entry
 from .policy import is_hopeless, is_settled, status_of
 from .state import Entry, Status
 from .view import ModelView, NotReady
@@ -28,7 +30,7 @@ class Registry(Protocol):
     """The models of the server. Every method that takes a name raises UnknownModel for one that is not configured."""
 
     def acquire(self, name: str, *, demand: bool = True) -> Lease:
-        """A lease on the live version. Raises NotReady(view); `demand` then starts the load of a model that loads on demand."""
+        """A lease on the live version, and on those of its parts. Raises NotReady(view); `demand` then starts what loads on demand."""
         ...
 
     def view(self, name: str) -> ModelView: ...
@@ -96,7 +98,7 @@ class LocalRegistry:
         self._subscriptions: set[Subscription] = set()
 
     def __repr__(self) -> str:
-        words = " ".join(f"{name}={status_of(current.entry)}" for name, current in self._current.items())
+        words = " ".join(f"{name}={status_of(self._effective(name))}" for name in self._current)
         return f"<LocalRegistry {words or 'empty'}>"
 
     def current(self, name: str) -> Current:
@@ -108,40 +110,70 @@ class LocalRegistry:
 
     def commit(self, name: str, entry: Entry, held: Held | None) -> None:
         """Publish. One assignment, no await: a request gets the old version or the new one, never a mixture, never none."""
-        before = self._current[name].entry
+        before = self._current[name]
         self._current[name] = Current(entry, held)
-        if entry.transitions != before.transitions or entry.attempt is None:
-            self._bells[name].ring()  # not for progress: thousands may be waiting
+        changed = (name, *self._made_of(name))
+        if entry.transitions != before.entry.transitions or entry.attempt is None:
+            for each in changed:
+                self._bells[each].ring()  # not for progress: thousands may be waiting
         for subscription in self._subscriptions:
-            subscription.put(name)
+            for each in changed:
+                subscription.put(each)
+        if held is not None and held is not before.held:
+            self._demand(held.loaded.parts.values())  # else it would wait for them until somebody asks it something
 
     def acquire(self, name: str, *, demand: bool = True) -> Lease:
-        current = self.current(name)
-        if current.held is not None:
-            return current.held.lease()
-        if demand and current.entry.on_demand and status_of(current.entry) is Status.NOT_STARTED:
-            self._dispatch(name, Requested())
+        held = self.current(name).held
+        if held is not None and self._effective(name).live is not None:
+            parts = {role: self._current[part].held for role, part in held.loaded.parts.items()}
+            return held.lease({role: part.lease() for role, part in parts.items() if part is not None})
+        if demand:
+            self._demand((name,))
         raise NotReady(self.view(name))
 
     def view(self, name: str) -> ModelView:
+        held = self.current(name).held
+        return ModelView(self._models[name], self._effective(name), held.facts if held is not None else None)
+
+    def _demand(self, names: Iterable[str]) -> None:
+        """Start the load of those that load on demand and were not asked for so far."""
+        for name in names:
+            current = self._current.get(name)
+            if current is not None and current.entry.on_demand and status_of(current.entry) is Status.NOT_STARTED:
+                self._dispatch(name, Requested())
+
+    def _effective(self, name: str) -> Entry:
+        """The entry as clients see it. Raises UnknownModel."""
         current = self.current(name)
-        return ModelView(self._models[name], current.entry, current.held.facts if current.held is not None else None)
+        if current.held is None or not current.held.loaded.parts:
+            return current.entry
+        return effective_entry(current.entry, [self._part(role, part) for role, part in current.held.loaded.parts.items()])
+
+    def _part(self, role: str, name: str) -> Part:
+        current = self._current.get(name)
+        if current is None:
+            return Part(role, name, None)
+        return Part(role, name, current.entry, _unfit(current.held) if current.held is not None else None)
+
+    def _made_of(self, part: str) -> list[str]:
+        """The models that have it as a part."""
+        return [name for name, current in self._current.items() if current.held is not None and part in current.held.loaded.parts.values()]
 
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self._models)
 
     async def wait_ready(self, name: str, timeout_s: float) -> bool:
-        await self._wait(name, timeout_s, lambda entry: entry.live is not None or is_hopeless(entry))
-        return self.current(name).held is not None
+        await self._wait(name, timeout_s, lambda: self._effective(name).live is not None or is_hopeless(self._effective(name)))
+        return self._effective(name).live is not None
 
     async def wait_settled(self, name: str, timeout_s: float) -> ModelView:
-        await self._wait(name, timeout_s, is_settled)
+        await self._wait(name, timeout_s, lambda: is_settled(self.current(name).entry) and is_settled(self._effective(name)))
         return self.view(name)
 
-    async def _wait(self, name: str, timeout_s: float, is_over: Callable[[Entry], bool]) -> None:
+    async def _wait(self, name: str, timeout_s: float, is_over: Callable[[], bool]) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                while not is_over(self.current(name).entry):
+                while not is_over():
                     await self._bells[name].wait()
         except TimeoutError:
             return  # the caller looks at the model as it is now
@@ -177,3 +209,12 @@ class LocalRegistry:
         """End all subscriptions."""
         for subscription in tuple(self._subscriptions):
             await subscription.aclose()
+
+
+def _unfit(held: Held) -> str | None:
+    """Why this version cannot be a part, in words."""
+    if held.loaded.parts:
+        return f"is a {held.loaded.family} model: a part cannot have parts itself"
+    if held.loaded.scorer.kind != "recommender":
+        return f"is a {held.loaded.family} model, which recommends nothing"
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,16 @@ from models.bundle import Bundle
 from models.factors.derived import Factors, derive
 from models.factors.score import FactorScorer, open_scorer
 from models.ids import IdTable, pack_ids
+from models.packing import NO_OPTIONS, Options, pack
+
+from .reading import records_of
+
+
+def packed(artifact: Any, options: Options = NO_OPTIONS) -> Bundle:
+    """The bundle of an object (or of a file), by way of its pickle, in memory of its own."""
+    with TemporaryDirectory() as folder, records_of(artifact, Path(folder)) as root:
+        bundle, _ = pack(root, options=options)
+        return Bundle(bundle.family, {name: array.copy() for name, array in bundle.arrays.items()}, bundle.meta, bundle.details)
 
 
 def table_of(ids: Sequence[Any] | NDArray[Any]) -> IdTable:

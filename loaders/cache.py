@@ -248,16 +248,18 @@ class Store:
     def clear(self, model: str | None, mapped: Collection[str] = ()) -> int:
         """Forget the records of a model (or of all) and delete its files, partial downloads too, but none in hand; bytes freed.
 
-        Of a version that is `mapped` (by name) only an artifact goes that nothing is mapped of.
+        Of a version that is `mapped` (by name) only an artifact goes that nothing is mapped of; a hosted one comes back from
+        its artifact if its process dies.
         """
         with self._changing:
             for path in self._kept.glob("*.json"):
                 if model not in (None, path.stem):
                     continue
                 kept = self.kept(path.stem)
-                if kept is None or kept.segment is None or kept.version not in mapped:
+                is_held = kept is not None and (kept.segment is not None or kept.family == "hosted") and kept.version in mapped
+                if kept is None or not is_held:
                     path.unlink(missing_ok=True)
-                elif kept.artifact is not None and not kept.adopts:
+                elif kept.artifact is not None and kept.segment is not None and not kept.adopts:
                     self._write(replace(kept, artifact=None))
             freed = sum(_unlink(path) for path in self.partial.iterdir() if model in (None, _model_of(path)) and not self._is_growing(path))
             return freed + self.collect()

@@ -35,14 +35,14 @@ def main() -> None:
         run(wire, plan, stand, memory)
         code = 0
     except BaseException as error:  # the last place that can still say why
-        code = _report(wire, error, memory)
+        code = report(wire, error, memory)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _report(wire: ChildEnd, error: BaseException, memory: PrivateMemory) -> int:
+def report(wire: ChildEnd, error: BaseException, memory: PrivateMemory) -> int:
     """Send the error frame for a failure; 0 if it was sent."""
     try:
         peak = memory.sample()

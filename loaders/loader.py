@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -27,12 +26,17 @@ import numpy as np
 from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
 from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, Retry, SegmentInvalid
+from loaders.hosting.allowed import untrusted, untrusted_type
+from loaders.hosting.scorer import HostedModel
+from loaders.hosting.starting import HOSTED, start_hosted
+from loaders.hosting.version import HostedVersion
 from loaders.plan import load_plan, need_bytes
 from loaders.process import CappedChild, to_the_end
 from loaders.segment import Destination, survivors
 from loaders.segment import Mapping as SegmentMapping
 from loaders.sources import Revision, limits_of, open_source
 from loaders.sources.address import scheme_of
+from loaders.version import Version
 from models import FAMILIES
 from models.base import Scorer
 from models.bundle import BadBundle
@@ -51,45 +55,6 @@ class StoredArtifact:
     sha256: str | None
 
 
-class Version:
-    """A mapped version. See service.lifecycle.ports.Loaded."""
-
-    def __init__(
-        self, kept: Kept, scorer: Scorer, load: Mapping[str, Any], mapped: Counter[str], verdict: Mapping[str, Any] | None = None
-    ) -> None:
-        self.verdict = verdict
-        self._mapped = mapped
-        mapped[kept.version] += 1
-        self.version = kept.version
-        self.revision = kept.revision
-        self.family = kept.family
-        self.scorer: Any = scorer
-        self.artifact_bytes = kept.size
-        self.segment_bytes = kept.segment_bytes
-        self.loaded_at = kept.loaded_at
-        self.load = load
-        self.details = scorer.details
-        self.parts: Mapping[str, str] = {}
-
-    def on_death(self, tell: Callable[[str, str], None]) -> None:
-        """A mapping does not die."""
-
-    def __repr__(self) -> str:
-        return f"<Version {self.version} {self.family} segment={self.segment_bytes}>"
-
-    async def close(self) -> None:
-        """Drop the mapping; the pages go when the last request that still reads them is done."""
-        last = [self.scorer]
-        self.scorer = None
-        self._mapped[self.version] -= 1
-        await asyncio.to_thread(_drop, last)
-
-
-def _drop(last: list[Any]) -> None:
-    last.clear()
-    gc.collect(0)
-
-
 class Loader:
     """The loader behind the lifecycle's port. Owns the store between `open` and `aclose`."""
 
@@ -98,6 +63,8 @@ class Loader:
         self.store = Store(settings.store.path, settings.store.max_bytes)
         self._mapped: Counter[str] = Counter()
         """Versions that are mapped now, by name."""
+        self._starting = asyncio.Semaphore(settings.loading.concurrency)
+        """Hosted models that come back at a start: each takes a processor and its memory at the same time."""
         self._unloaded: dict[str, StoredArtifact] = {}
         """Fetched artifacts whose load failed in a way that is tried again: gigabytes that need not come twice."""
 
@@ -111,9 +78,16 @@ class Loader:
     # -- warm restart -------------------------------------------------------------------------------------------------
 
     async def restore(self, model: ModelSettings) -> Version | None:
-        """Map the kept segment if source and options are unchanged; asks no source, starts no child."""
+        """Bring the kept version back if source and options are unchanged; asks no source.
+
+        Maps a segment; of a hosted model starts the child over the kept artifact. Raises LoadError where that fails.
+        """
         kept = self.store.kept(model.name)
-        if kept is None or kept.segment is None or kept.key != segment_key(model, _NUMPY_MAJOR):
+        if kept is None or kept.key != segment_key(model, _NUMPY_MAJOR):
+            return None
+        if kept.family == HOSTED:
+            return await self._host_kept(model, kept)
+        if kept.segment is None:
             return None
         try:
             return await asyncio.to_thread(self._map_kept, kept)
@@ -130,6 +104,17 @@ class Loader:
             artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name) if kept.adopts and kept.artifact else None
             scorer = _scorer(SegmentMapping(segment_fd, artifact_fd, is_checked=True), kept.family)
         return Version(kept, scorer, {**kept.load, "from_segment": True}, self._mapped)
+
+    async def _host_kept(self, model: ModelSettings, kept: Kept) -> Version | None:
+        if kept.artifact is None or not await asyncio.to_thread(kept.artifact.holds, self.store.artifacts):
+            return None
+        began = time.monotonic()
+        async with self._starting:
+            with contextlib.ExitStack() as stack, _disk_errors("loading"):
+                artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name)
+                hosted, facts = await self._start(model, artifact_fd, kept.size, _text(kept.load.get("format")), lambda frame: None)
+        load = {**kept.load, **facts, "seconds": round(time.monotonic() - began, 3)}
+        return HostedVersion(kept, hosted, load, self._mapped)
 
     # -- fetch --------------------------------------------------------------------------------------------------------
 
@@ -197,7 +182,8 @@ class Loader:
         """Bytes of memory the load will need that the kernel cannot take back: the child's, and a segment in memory."""
         kept = self.store.kept(model.name)
         learned = kept.load.get("peak_bytes") if kept is not None and kept.size == artifact.size else None
-        return need_bytes(model, artifact.size, learned)
+        is_hosted = model.family == HOSTED or (kept is not None and kept.family == HOSTED)
+        return need_bytes(model, artifact.size, learned, is_hosted=is_hosted)
 
     async def load(self, model: ModelSettings, artifact: StoredArtifact, *, on_phase: OnPhase) -> Version:
         """Run the capped child over the artifact and map what it made. Raises LoadError.
@@ -226,17 +212,67 @@ class Loader:
                 walls = [*_strings(verdict.get("walls")), *child.walls]
             if child.has_survivors:
                 raise SegmentInvalid("the loading process left processes behind")
-            from_phase("warming")
+            family = str(verdict.get("family"))
+            is_hosted = family == HOSTED
+            if not is_hosted:
+                from_phase("warming")
             name = f"{model.name}-{secrets.token_hex(8)}.seg"
-            target = None if in_memory else self.store.segments / name
+            target = None if in_memory or is_hosted else self.store.segments / name
             await asyncio.to_thread(self.store.hold, model.name, name)
             mapping = await to_the_end(asyncio.to_thread(_publish, destination, artifact_fd, target))
-            family = str(verdict.get("family"))
-            scorer = await asyncio.to_thread(_scorer, mapping, family)
+            scorer: Any = await asyncio.to_thread(_scorer, mapping, family)
+            load: dict[str, Any] = {
+                "peak_bytes": _number(verdict.get("peak_bytes")),
+                "cap_bytes": _number(verdict.get("cap_bytes")),
+                "from_segment": False,
+                "walls": walls,
+                "format": _text(verdict.get("format")),
+                "family_reason": _text(verdict.get("reason")),
+                "adopted_bytes": _number(verdict.get("adopted_bytes")),
+                "streamed_bytes": _number(verdict.get("streamed_bytes")),
+            }
+            if is_hosted:
+                self._check_trust(scorer.classes)
+                destination.close()
+                started = self._start(model, artifact_fd, artifact.size, load["format"], lambda frame: from_phase(frame.get("phase")))
+                scorer, facts = await started
+                load |= facts | {"peak_bytes": max(load["peak_bytes"], facts["peak_bytes"]), "adopted_bytes": 0, "streamed_bytes": 0}
+        if not is_hosted:
+            kept = await self._keep(model, artifact, verdict, target, mapping.allocated_bytes, load, began)
+            return Version(kept, scorer, kept.load, self._mapped, verdict)
+        try:
+            kept = await self._keep(model, artifact, verdict, None, 0, load, began)
+        except BaseException:
+            await scorer.aclose()
+            raise
+        return HostedVersion(kept, scorer, kept.load, self._mapped, verdict)
+
+    async def _start(
+        self, model: ModelSettings, artifact_fd: int, size: int, format: str | None, on_frame: Callable[[dict[str, Any]], None]
+    ) -> tuple[HostedModel, dict[str, Any]]:
+        return await start_hosted(model, self._settings.loading, artifact_fd, size, format or "", on_frame)
+
+    def _check_trust(self, classes: Iterable[str]) -> None:
+        """Known before anything is imported. Raises UntrustedType."""
+        if self._settings.loading.trust == "known" and (names := untrusted(classes)):
+            raise untrusted_type(names)
+
+    async def _keep(
+        self,
+        model: ModelSettings,
+        artifact: StoredArtifact,
+        verdict: Mapping[str, Any],
+        target: Path | None,
+        segment_bytes: int,
+        load: Mapping[str, Any],
+        began: float,
+    ) -> Kept:
+        """Write the record of what was loaded, for the next start. Raises DiskFull."""
         now = time.time()
-        adopts = bool(verdict.get("adopted_bytes"))
-        # A local file is cheaply taken again; the copy of one that is not mapped would only cost its size.
-        is_spare = not adopts and scheme_of(model.source) == "file"
+        family = str(verdict.get("family"))
+        adopts = bool(load["adopted_bytes"])
+        # A local file is cheaply taken again; the copy of one that nothing is mapped of would only cost its size.
+        is_spare = not adopts and family != HOSTED and scheme_of(model.source) == "file"
         kept = Kept(
             model=model.name,
             key=segment_key(model, _NUMPY_MAJOR),
@@ -249,22 +285,12 @@ class Loader:
             version=_version_name(now),
             family=family,
             loaded_at=now,
-            segment_bytes=mapping.allocated_bytes,
-            load={
-                "seconds": round(time.monotonic() - began, 3),
-                "peak_bytes": _number(verdict.get("peak_bytes")),
-                "cap_bytes": _number(verdict.get("cap_bytes")),
-                "from_segment": False,
-                "walls": walls,
-                "format": _text(verdict.get("format")),
-                "family_reason": _text(verdict.get("reason")),
-                "adopted_bytes": _number(verdict.get("adopted_bytes")),
-                "streamed_bytes": _number(verdict.get("streamed_bytes")),
-            },
+            segment_bytes=segment_bytes,
+            load={"seconds": round(time.monotonic() - began, 3), **load},
         )
         with _disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
-        return Version(kept, scorer, kept.load, self._mapped, verdict)
+        return kept
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from config.schema import LoadingSettings, ModelSettings
 
 MIB = 1 << 20
 BASE_BYTES = 300 * MIB
+HOSTED_BYTES = 1 << 30
+"""Cap of a hosting child: scikit-learn, scipy and pandas take about a fifth of it before the model comes."""
 PER_PLAIN_BYTE = 20
 """Private memory a byte of non-array pickle may cost: strings, dicts and the id table built from them (measured: ~15)."""
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00", b"\x04\x22\x4d\x18", b"\x78")
@@ -43,7 +45,22 @@ def load_plan(
     }
 
 
-def need_bytes(model: ModelSettings, size: int, learned_bytes: int | None) -> int:
+def host_plan(model: ModelSettings, loading: LoadingSettings, artifact_fd: int, size: int, format: str) -> dict[str, Any]:
+    """The plan frame of a hosting child. Its cap is one number: what it will allocate to answer cannot be known beforehand."""
+    cap = model.memory_bytes or HOSTED_BYTES
+    return {
+        "artifact_fd": artifact_fd,
+        "is_joblib": format.partition("+")[0] == "joblib",
+        "trust": loading.trust,
+        "data_bytes": cap,
+        "data_hard_bytes": cap,
+        "cgroup_bytes": cap + size + 256 * MIB,
+    }
+
+
+def need_bytes(model: ModelSettings, size: int, learned_bytes: int | None, *, is_hosted: bool = False) -> int:
     """Memory a load will need that the kernel cannot reclaim, bytes: learned from the last load of that size, else estimated."""
+    if is_hosted:
+        return learned_bytes or min(model.memory_bytes or HOSTED_BYTES, 2 * size + 100 * MIB)
     private = learned_bytes or min(model.memory_bytes or BASE_BYTES + size // 4, 96 * MIB + size // 4)
     return private + (size if model.segment == "memory" else 0)

@@ -1,9 +1,10 @@
 """The mechanics of one capped child: spawn, wire, deadline, kill, reap, verdict. No policy.
 
-Covers: everything between a plan and its outcome. Does not cover: what the plan says (`loaders.plan`), whether to try
-again (the lifecycle). Rules kept here: spawned, never forked, from the loop's own thread (the death signal is bound to the
-spawning thread); reaped by identity through a pidfd, no SIGCHLD handler; the last frame is read before the exit is judged;
-only an explicit "ok" frame is believed; the whole process group is killed whatever happened.
+Covers: everything between a plan and its outcome, and the questions to a child that stays after it (a hosted model's). Does
+not cover: what the plan says (`loaders.plan`), whether to try again (the lifecycle). Rules kept here: spawned, never forked,
+from the loop's own thread (the death signal is bound to the spawning thread); reaped by identity through a pidfd, no
+SIGCHLD handler; the last frame is read before the exit is judged; only an explicit "ok" frame is believed; the whole process
+group is killed whatever happened.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from loaders.cgroup import CgroupWall
 from loaders.errors import FAILURES, ChildCrashed, LoadError, LoadTimeout, MemoryCapExceeded, failure
-from loaders.wire import ParentEnd, WireError
+from loaders.wire import MAX_FRAME, ParentEnd, WireError, decode
 
 T = TypeVar("T")
 CHILD: tuple[str, ...] = ("-I", "-m", "loaders.child")
@@ -35,7 +36,19 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 class CappedChild:
     """One child process. Event loop only; use as `async with`: leaving kills the group, reaps, and closes everything."""
 
-    def __init__(self, fds: Sequence[int], cgroup_limit_bytes: int = 0, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        fds: Sequence[int],
+        cgroup_limit_bytes: int = 0,
+        command: Sequence[str] | None = None,
+        *,
+        role: str = "loading",
+        frame_limit: int = MAX_FRAME,
+    ) -> None:
+        """`role` is what the process does, in messages. `frame_limit`: the longest frame of either direction, bytes."""
+        self._role = role
+        self._frame_limit = frame_limit
+        self._plan: dict[str, Any] = {}
         self._fds = tuple(fds)
         self._cgroup_limit = cgroup_limit_bytes
         self._command = CHILD if command is None else command
@@ -72,9 +85,9 @@ class CappedChild:
                 undo.callback(self._kill_group)
                 self._pidfd = os.pidfd_open(self._process.pid)
             except OSError as error:
-                raise ChildCrashed(f"the loading process could not be started: {error.strerror or error}") from error
+                raise ChildCrashed(f"the {self._role} process could not be started: {error.strerror or error}") from error
             undo.pop_all()
-        self._wire = ParentEnd(ours)
+        self._wire = ParentEnd(ours, self._frame_limit)
         self._socket = ours
         self._exited: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._pidfd, self._on_exit)
@@ -92,16 +105,22 @@ class CappedChild:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def exited(self) -> asyncio.Future[None]:
+        """Done when the process is over and reaped. Not to be cancelled or awaited unshielded."""
+        return self._exited
+
     async def run(self, plan: dict[str, Any], deadline_s: float, on_frame: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Send the plan, give every frame to `on_frame`; the "ok" frame. Raises the child's own LoadError, LoadTimeout, ChildCrashed."""
         last: dict[str, Any] = {}
+        self._plan = plan
         try:
             async with asyncio.timeout(deadline_s):
                 # A child that is dead already is heard of below.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     await self._wire.send({"kind": "plan", "parent_pid": os.getpid(), **plan})
-                while (frame := await self._next_frame()) is not None:
-                    last = frame
+                while (text := await self._next_frame()) is not None:
+                    last = frame = decode(text)
                     if frame["kind"] in ("ok", "error"):
                         break
                     on_frame(frame)
@@ -110,16 +129,30 @@ class CappedChild:
         except TimeoutError as error:
             raise LoadTimeout(f"the load took longer than {deadline_s:g} s") from error
         except WireError as error:
-            raise ChildCrashed(f"the loading process broke its wire: {error}") from error
+            raise ChildCrashed(f"the {self._role} process broke its wire: {error}") from error
         if last.get("kind") == "ok":
             return last
         if last.get("kind") == "error":
-            raise self._told(last, plan)
-        raise self._death(plan)
+            raise self.told(last)
+        raise self.death()
 
-    async def _next_frame(self) -> dict[str, Any] | None:
+    async def ask(self, question: bytes) -> bytes | None:
+        """The frame that answers a question; None where the child is dead (`death` says of what). One at a time.
+
+        Cancelling leaves the wire in the middle of a frame: the child must be killed then. Raises loaders.wire.WireError.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # heard of below
+            await self._wire.send_text(question)
+        return await self._next_frame()
+
+    def kill(self) -> None:
+        """End it now, with all its group."""
+        if not self._exited.done():
+            self._kill_group()
+
+    async def _next_frame(self) -> bytes | None:
         """The next frame; what a dead child had sent is still read, what others keep open is not waited for."""
-        receiving = asyncio.ensure_future(self._wire.receive())
+        receiving = asyncio.ensure_future(self._wire.receive_text())
         try:
             await asyncio.wait((receiving, self._exited), return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():
@@ -130,35 +163,39 @@ class CappedChild:
                 receiving.cancel()
                 await asyncio.gather(receiving, return_exceptions=True)
 
-    def _told(self, frame: dict[str, Any], plan: dict[str, Any]) -> LoadError:
+    def told(self, frame: dict[str, Any]) -> LoadError:
+        """The failure that an "error" frame tells of."""
         type, message, detail = frame.get("type"), frame.get("message"), frame.get("detail")
         if not (isinstance(type, str) and type in FAILURES and isinstance(message, str) and isinstance(detail, dict)):
-            return ChildCrashed("the loading process sent an error that is none")
+            return ChildCrashed(f"the {self._role} process sent an error that is none")
         if type == "memory_cap_exceeded":
-            return self._cap_hit(plan, frame.get("peak_bytes"))
+            return self._cap_hit(frame.get("peak_bytes"))
         error = failure(type, message[:_TOLD_CHARACTERS])
         error.detail.update(detail)  # not as arguments: a hostile child chooses the names
         return error
 
-    def _cap_hit(self, plan: dict[str, Any], peak_bytes: Any = None) -> LoadError:
-        cap = plan["data_hard_bytes"]
+    def _cap_hit(self, peak_bytes: Any = None) -> LoadError:
+        cap = self._plan["data_hard_bytes"]
         peak = peak_bytes if isinstance(peak_bytes, int) else None
         reached = f", {peak} were in use" if peak else ""
         return MemoryCapExceeded(
-            f"loading needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model", cap_bytes=cap, peak_bytes=peak
+            f"{self._role} needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model",
+            cap_bytes=cap,
+            peak_bytes=peak,
         )
 
-    def _death(self, plan: dict[str, Any]) -> LoadError:
+    def death(self) -> LoadError:
+        """Of what a child died that had no verdict to send."""
         code = self._process.poll()
         said = self.output.decode("utf-8", "replace").strip()
         last_line = said.rpartition("\n")[2][:300]
         if code == -signal.SIGKILL and self._cgroup is not None and self._cgroup.oom_kills():
-            return self._cap_hit(plan)
+            return self._cap_hit()
         if code == -signal.SIGXCPU:
             return LoadTimeout("the load used more processor time than its limit")
-        if "OpenBLAS error: Memory allocation" in said or "MemoryError" in said:
-            return self._cap_hit(plan)
-        return ChildCrashed(f"{death_message(code)}{': ' + last_line if last_line else ''}", output=said[-2000:])
+        if any(words in said for words in ("OpenBLAS error: Memory allocation", "MemoryError", "std::bad_alloc")):
+            return self._cap_hit()
+        return ChildCrashed(f"{death_message(code, self._role)}{': ' + last_line if last_line else ''}", output=said[-2000:])
 
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
@@ -231,14 +268,14 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def death_message(code: int | None) -> str:
+def death_message(code: int | None, role: str = "loading") -> str:
     """An exit code in words."""
     if code is None:
-        return "the loading process has not exited"
+        return f"the {role} process has not exited"
     if code >= 0:
-        return f"the loading process exited with code {code} and no verdict"
+        return f"the {role} process exited with code {code} and no verdict"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"the loading process was killed by {name}"
+    return f"the {role} process was killed by {name}"

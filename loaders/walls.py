@@ -13,27 +13,32 @@ import os
 import platform
 import resource
 import signal
+import stat
 import struct
+from collections.abc import Iterable
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
-_LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
+_LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT = 444, 445, 446
+_READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def limit(data_bytes: int, data_hard_bytes: int, file_bytes: int, cpu_s: int, open_files: int = 64) -> list[str]:
+def limit(data_bytes: int, data_hard_bytes: int, file_bytes: int, cpu_s: int | None, open_files: int = 64) -> list[str]:
     """Resource limits, before anything is allocated; names of the walls that stand.
 
     data_bytes is the private memory (RLIMIT_DATA; the segment is not counted), file_bytes whatever file or memfd the process
-    may grow. Only RLIMIT_DATA may be raised again, up to data_hard_bytes, by `raise_data`.
+    may grow. cpu_s None: a process that is to stay has no limit of processor time. Only RLIMIT_DATA may be raised again,
+    up to data_hard_bytes, by `raise_data`.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_hard_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
+    if cpu_s is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return ["rlimit"]
@@ -49,13 +54,13 @@ def raise_data(data_bytes: int) -> int:
     return soft
 
 
-def isolate(parent_pid: int) -> list[str]:
+def isolate(parent_pid: int, nice: int = 10) -> list[str]:
     """No network, no new privileges, death with the parent; names of the walls that stand. Before any thread exists.
 
-    Raises SystemExit if the parent died before the death signal was set.
+    `nice`: how far it steps back behind the server. Raises SystemExit if the parent died before the death signal was set.
     """
     walls = []
-    os.nice(10)
+    os.nice(nice)
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
@@ -89,8 +94,11 @@ class PrivateMemory:
         return self.peak_bytes
 
 
-def close_files() -> list[str]:
-    """Landlock without a single rule: no file can be opened any more, no TCP port bound or reached. After the last import."""
+def close_files(readable: Iterable[str] = ()) -> list[str]:
+    """Landlock: no file can be opened any more but to read one of `readable` or below it, no TCP port bound or reached.
+
+    Without a path, after the last import. What does not exist is left out.
+    """
     abi = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     if abi < 1:
         return []
@@ -102,9 +110,25 @@ def close_files() -> list[str]:
     ruleset = _libc.syscall(_LANDLOCK_CREATE, buffer, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset < 0:
         return []
+    for path in readable:
+        _let_read(ruleset, path)
     stands = _libc.syscall(_LANDLOCK_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint(0)) == 0
     os.close(ruleset)
     return ["landlock"] if stands else []
+
+
+def _let_read(ruleset: int, path: str) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # a folder of sys.path need not exist
+    try:
+        access = _READ_FILE | (_READ_FOLDER if stat.S_ISDIR(os.fstat(fd).st_mode) else 0)
+        rule = struct.pack("=Qi", access, fd)
+        buffer = ctypes.create_string_buffer(rule, len(rule))
+        _libc.syscall(_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(1), buffer, ctypes.c_uint(0))
+    finally:
+        os.close(fd)
 
 
 _DENIED = {
@@ -115,12 +139,22 @@ _DENIED = {
 _writev, kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal, pidfd_getfd."""
 
 
-def close_processes() -> list[str]:
-    """A seccomp filter that refuses (EPERM) to start, become, trace or signal another process. Needs no_new_privs."""
-    known = _DENIED.get(platform.machine())
+_SOCKETS = {"x86_64": (41, 42, 425), "aarch64": (198, 203, 425)}
+"""The numbers of socket, connect and io_uring_setup (whose operations no filter sees)."""
+
+
+def close_processes(*, sockets: bool = True) -> list[str]:
+    """A seccomp filter that refuses (EPERM) to start, become, trace or signal another process. Needs no_new_privs.
+
+    Without `sockets` it refuses to make or connect one, too; those that are open already stay.
+    """
+    machine = platform.machine()
+    known = _DENIED.get(machine)
     if known is None:
         return []
     arch, numbers = known
+    if not sockets:
+        numbers = (*numbers, *_SOCKETS[machine])
     count = len(numbers)
 
     def op(code: int, k: int, jt: int = 0, jf: int = 0) -> bytes:

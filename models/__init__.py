@@ -8,5 +8,7 @@ from __future__ import annotations
 
 FAMILIES: dict[str, str] = {
     "factors": "models.factors",
+    "hybrid": "models.hybrid",
     "trees": "models.trees",
+    "hosted": "models.hosted",
 }

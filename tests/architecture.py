@@ -158,8 +158,8 @@ def web_outside_service(root: Path) -> list[str]:
 
 
 def unpickling_in_the_server(root: Path) -> list[str]:
-    """pickle or joblib imported where the serving process could reach it: only the child's formats and training may."""
-    allowed = ("loaders.formats.", "training.")
+    """pickle or joblib imported where the serving process could reach it: only the children's reading and training may."""
+    allowed = ("loaders.formats.", "loaders.hosting.unpickling.", "training.")
     return [
         str(each)
         for each in imports_of(root)

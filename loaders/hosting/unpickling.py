@@ -1,0 +1,111 @@
+"""Unpickling for real, with every name checked before it is imported. Hosting child only, behind its walls.
+
+Covers: plain pickles (C Unpickler) and joblib files (its own unpickler, object arrays included), compressed or not. Does not
+cover: which names are allowed (`loaders.hosting.allowed`), protocols below 2 (refused when the file was sniffed).
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from loaders.errors import CorruptArtifact, LoadError, MissingLibrary
+from loaders.formats.streams import InflatedStream, inflate
+from loaders.hosting.allowed import untrusted_type
+
+_BUFFER = 1 << 20
+_WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+_PIP = {"sklearn": "scikit-learn", "skopt": "scikit-optimize", "umap": "umap-learn"}
+"""Packages that pip knows by another name than Python does."""
+
+Allows = Callable[[str, str], bool]
+
+
+def unpickle(fd: int, is_joblib: bool, allows: Allows) -> Any:
+    """The object in the artifact behind `fd`, which is left open.
+
+    Raises UntrustedType for a name that `allows(module, name)` denies, MissingLibrary for one that cannot be imported,
+    CorruptArtifact for whatever else goes wrong on the way; MemoryError.
+    """
+    try:
+        with _opened(fd) as file:
+            return _joblib(file, allows) if is_joblib else _Unpickler(file, allows).load()
+    except (LoadError, MemoryError):
+        raise
+    except RecursionError as error:
+        raise CorruptArtifact("unpickling failed: nested too deeply") from error
+    except Exception as error:
+        words = " ".join(str(error).split())[:300]
+        raise CorruptArtifact(f"unpickling failed: {type(error).__name__}: {words}") from error
+
+
+def _opened(fd: int) -> io.BufferedReader:
+    os.lseek(fd, 0, os.SEEK_SET)
+    inflated = inflate(fd, os.pread(fd, 4096, 0))
+    if inflated is not None:
+        return io.BufferedReader(_Inflated(inflated[1]), _BUFFER)
+    return io.BufferedReader(io.FileIO(fd, closefd=False), _BUFFER)
+
+
+class _Inflated(io.RawIOBase):
+    """A decompressed stream as a file object."""
+
+    def __init__(self, stream: InflatedStream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._stream.readinto(memoryview(buffer).cast("B"))
+
+
+def checked(module: str, name: str, allows: Allows, find: Callable[[str, str], Any]) -> Any:
+    """What `find(module, name)` imports. Raises UntrustedType before it does so, MissingLibrary where it cannot."""
+    if not allows(module, name):
+        raise untrusted_type([f"{module}.{name}"])
+    try:
+        return find(module, name)
+    except (ImportError, AttributeError) as error:
+        package = module.partition(".")[0]
+        pip = _PIP.get(package, package)
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package:
+            raise MissingLibrary(f"the model needs {package}, which is not installed: pip install {pip}", library=package) from error
+        told = f"the installed {pip} has no {module}.{name}: install the version that the model was saved with"
+        raise MissingLibrary(f"{told} ({error})"[:500], library=package) from error
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: Any, allows: Allows) -> None:
+        super().__init__(file)
+        self._allows = allows
+
+    def find_class(self, module: str, name: str) -> Any:
+        return checked(module, name, self._allows, super().find_class)
+
+
+def _joblib(file: io.BufferedReader, allows: Allows) -> Any:
+    try:
+        from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
+    except ImportError as error:
+        raise MissingLibrary("the model was saved by joblib, which is not installed: pip install joblib", library="joblib") from error
+
+    class Wrapper(NumpyArrayWrapper):  # type: ignore[misc]
+        """joblib before 1.6 reads the pickle inside an object array without asking `find_class`."""
+
+        def read_array(self, unpickler: Any, *rest: Any) -> Any:
+            if self.dtype.hasobject:
+                return _Unpickler(unpickler.file_handle, allows).load()
+            return super().read_array(unpickler, *rest)
+
+    class Reader(NumpyUnpickler):  # type: ignore[misc]
+        def find_class(self, module: str, name: str) -> Any:
+            return Wrapper if (module, name) == _WRAPPER else checked(module, name, allows, super().find_class)
+
+    given: dict[str, Any] = {"ensure_native_byte_order": True, "mmap_mode": None}
+    known = inspect.signature(NumpyUnpickler.__init__).parameters
+    return Reader("artifact", file, **{name: value for name, value in given.items() if name in known}).load()

@@ -1,0 +1,1 @@
+"""Real hosted models, each in a child of its own."""

@@ -18,7 +18,6 @@ from models.packing import PackError, numeric
 from models.records import Array, Record, is_index, is_record
 
 from .growing import Grove, Tree, fields
-from .layout import columns_of
 
 _NODE = {"left_child": "i", "right_child": "i", "feature": "i", "threshold": "f"}
 
@@ -35,12 +34,14 @@ class CartTree(NamedTuple):
     def knows_missing(self) -> bool:
         return "missing_go_to_left" in (self.nodes.dtype.names or ())
 
-    def tree(self, values: NDArray[Any], *, takes_nan: bool) -> Tree:
-        """As `Grove.add` takes it. values: (n, width) of the nodes."""
+    def tree(self, values: NDArray[Any], what: str, *, takes_nan: bool) -> Tree:
+        """As `Grove.add` takes it. values: (n, width) of the nodes. Raises PackError(corrupt_artifact)."""
         feature = self.nodes["feature"]
+        is_leaf = self.nodes["left_child"] == -1
+        if (~is_leaf & ((feature < 0) | (feature >= self.features))).any():
+            raise PackError("corrupt_artifact", f"{what} asks for a feature outside its {self.features}")
         if takes_nan:
             feature = feature + (self.nodes["missing_go_to_left"] != 0) * self.features
-        is_leaf = self.nodes["left_child"] == -1
         return Tree(self.nodes["left_child"], self.nodes["right_child"], is_leaf, feature, self.nodes["threshold"], values)
 
 
@@ -61,10 +62,9 @@ def pack_averaged(estimator: Record, is_classifier: bool) -> Bundle:
         raise PackError("corrupt_artifact", f"a regressor's trees have {first.classes} values an output")
     signature = signature_of(estimator, first.features, takes_nan=takes_nan, classes=classes, outputs=outputs, float32_range=True)
     grove = Grove(sum(len(part.nodes) for part in parts), len(parts), sum(first.classes))
-    columns = columns_of(first.features, takes_nan=takes_nan)
     for at, part in enumerate(parts):
         values = _fractions(part) if is_classifier else part.values[:, :, 0]
-        grove.add(part.tree(values, takes_nan=takes_nan), columns, f"tree {at}")
+        grove.add(part.tree(values, f"tree {at}", takes_nan=takes_nan), f"tree {at}")
     arrays, meta = signature.to_bundle()
     meta |= {"rule": "mean", "tie_is_positive": False, "depth": grove.depth}
     return Bundle("trees", {**grove.arrays(), **arrays}, meta, {**signature.details(), **grove.details(), "model": estimator.class_name})

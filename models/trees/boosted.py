@@ -44,7 +44,7 @@ def pack_boosted(estimator: Record, is_classifier: bool) -> Bundle:
             raise PackError(
                 "corrupt_artifact", f"tree {at} is for {part.features} features and {part.classes} values, not {features} and one"
             )
-        grove.add(part.tree(rate * part.values[:, :, 0], takes_nan=False), features, f"tree {at}")
+        grove.add(part.tree(rate * part.values[:, :, 0], f"tree {at}", takes_nan=False), f"tree {at}")
     # GradientBoosting refuses missing values although its trees could take them.
     signature = signature_of(estimator, features, classes=classes, float32_range=True)
     arrays, meta = signature.to_bundle()

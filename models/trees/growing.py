@@ -22,7 +22,7 @@ from .layout import MAX_DEPTH
 class Tree:
     """One tree, as its library wrote it: views of the artifact's memory where they need not change. n nodes, of any int or float type.
 
-    left, right: (n,) nodes. is_leaf: (n,) bool. column: (n,) of `layout`'s columns. threshold: (n,), left where x <= it.
+    left, right: (n,) nodes. is_leaf: (n,) bool. column: (n,) of `layout`'s columns, checked. threshold: (n,), left where x <= it.
     values: (n, width); only those of leaves are read.
     """
 
@@ -49,15 +49,12 @@ class Grove:
         self._values = np.empty(((nodes + trees) // 2, width))
         self._nodes = self._leaves = self._trees = self.depth = 0
 
-    def add(self, tree: Tree, columns: int, what: str) -> None:
-        """Lay out the next tree, whose inner nodes ask one of `columns`. Raises PackError: corrupt_artifact, unknown_format (too deep)."""
+    def add(self, tree: Tree, what: str) -> None:
+        """Lay out the next tree. Raises PackError: corrupt_artifact, unknown_format (too deep)."""
         nodes, leaves = len(tree.left), np.flatnonzero(tree.is_leaf)
         inner = np.flatnonzero(~tree.is_leaf)
         left, right = tree.left[inner].astype(np.int64), tree.right[inner].astype(np.int64)
         _check_shape(left, right, inner, nodes, what)
-        column = tree.column[inner].astype(np.int64)
-        if len(inner) and (int(column.min()) < 0 or int(column.max()) >= columns):
-            raise PackError("corrupt_artifact", f"{what} asks for a feature outside its {columns}")
         if np.isnan(tree.threshold[inner]).any():
             raise PackError("corrupt_artifact", f"{what} has a question without a threshold")
         values = tree.values[leaves]
@@ -70,7 +67,7 @@ class Grove:
         at = self._nodes
         self._root[self._trees] = at
         self._child[at + place[inner]] = at + pair
-        self._column[at + place[inner]] = column
+        self._column[at + place[inner]] = tree.column[inner]
         self._threshold[at + place[inner]] = tree.threshold[inner]
         self._column[at + place[leaves]] = self._leaves + np.arange(len(leaves))
         self._values[self._leaves : self._leaves + len(leaves)] = values

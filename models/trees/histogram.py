@@ -17,7 +17,7 @@ from models.packing import PackError
 from models.records import Array, Record, is_record
 
 from .growing import Grove, Tree, fields
-from .layout import Rule, columns_of
+from .layout import Rule
 from .splits import CategoricalSplits, read_features
 
 _NODE = {
@@ -61,11 +61,7 @@ def pack_histogram(estimator: Record, is_classifier: bool) -> Bundle:
         is_leaf = part["is_leaf"] != 0
         threshold = np.where(part["is_categorical"] != 0, 0.5, part["num_threshold"])
         values = part["value"].reshape(-1, 1)
-        grove.add(
-            Tree(part["left"], part["right"], is_leaf, column, threshold, values),
-            columns_of(width, takes_nan=True, splits=splits.count),
-            what,
-        )
+        grove.add(Tree(part["left"], part["right"], is_leaf, column, threshold, values), what)
     signature = signature_of(estimator, width, takes_nan=True, classes=classes)
     arrays, meta = signature.to_bundle()
     arrays |= {**grove.arrays(), **splits.arrays(), "baseline": _baseline(state["_baseline_prediction"], sums)}

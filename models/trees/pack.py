@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from models.bundle import Bundle
 from models.estimator_records import is_sklearn, unwrap
 from models.packing import Options, PackError
@@ -43,7 +45,8 @@ def pack(root: Any, options: Options) -> Bundle:
     if estimator is None:
         raise PackError("unknown_format", "the artifact is no ensemble of trees")
     kind = next(kind for kind in _KINDS if estimator.name.endswith(kind))
-    bundle = _PACKS[estimator.name.removesuffix(kind)](estimator, kind == "Classifier")
+    with np.errstate(all="ignore"):  # what overflows is found where leaves are checked
+        bundle = _PACKS[estimator.name.removesuffix(kind)](estimator, kind == "Classifier")
     left_out = _left_out(root, estimator) if isinstance(root, dict) else []
     if not left_out:
         return bundle

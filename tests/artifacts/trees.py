@@ -50,7 +50,7 @@ def labels(kind: str, matrix: Any) -> Any:
     """The target cut into classes: "two", "ints", "floats", "words", "bools", or two outputs: "several" (2 and 3), "pairs" (3 and 3)."""
     value = target(matrix)
     three = np.digitize(value, [0.2, 1.4])
-    return {
+    makers: dict[str, Callable[[], Any]] = {
         "two": lambda: np.where(value > 0.8, 7, -2),
         "ints": lambda: three * 10 - 5,
         "floats": lambda: three.astype(float) - 1,
@@ -58,7 +58,8 @@ def labels(kind: str, matrix: Any) -> Any:
         "bools": lambda: value > 0.8,
         "several": lambda: np.stack([(value > 0.8).astype(int), three], axis=1),
         "pairs": lambda: np.stack([three, np.digitize(matrix[:, 0], [-0.5, 0.5])], axis=1),
-    }[kind]()
+    }
+    return makers[kind]()
 
 
 def _fit(estimator: Any, wanted: str, *, missing: bool = False) -> Fitted:

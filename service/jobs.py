@@ -30,10 +30,8 @@ from service.questions import Asked, Rows, TopK, moved
 MAX_ITEMS = 2_000_000
 """Items of one answer, each field of an item counted as one more: about 300 MB while it is made. One user may always have
 the whole catalogue."""
-MAX_EXPLAINED = 1000
-"""Items of a ranking with explanations: each takes a line over the whole history."""
-MAX_DIVERSE = 500
-"""Items of a ranking by MMR, which compares five times as many with each other."""
+MAX_EXPLAINED = 10_000
+"""Items of a ranking with explanations: each costs a pass over the whole history."""
 CELLS_AT_ONCE = 20_000
 """Values of one call of an estimator in a thread: making a matrix of them lets no other thread run for about a millisecond."""
 
@@ -99,10 +97,6 @@ def fitted(asked: TopK, items: Items) -> Query:
         raise InvalidQuery("k", f"{told} are more than the {MAX_ITEMS} of one answer: ask for fewer at a time")
     if query.explain and named > MAX_EXPLAINED:
         raise InvalidQuery("k", f"explain names reasons for at most {MAX_EXPLAINED} items")
-    if named > MAX_DIVERSE and query.diversity != 1.0:
-        if query.diversity is not None:
-            raise InvalidQuery("k", f"diversity chooses at most {MAX_DIVERSE} items")
-        query = replace(query, diversity=1.0)  # so long a list is no selection: a model's default is not meant for it
     if asked.is_text:
         only = None if query.only is None else _known(query.only, items)
         query = replace(query, similar_to=_id(str(query.similar_to), items), exclude=_known(query.exclude, items), only=only)

@@ -20,6 +20,8 @@ MODELS = "models"
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED_NAMES = ("status", "reload", "clear")
 """Model names that would be mistaken for a route."""
+PART_ROLES = ("content", "collaborative")
+"""What a model can be to a hybrid."""
 
 FLAGS = {"server.host": "--host", "server.port": "--port", "server.workers": "--workers"}
 """Settings that have a flag of their own; every one can be set by `--set SECTION.KEY=VALUE`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config.declared import DECLARED, MODEL_NAME, MODELS, RESERVED_NAMES, SECTIONS, Declared
+from config.declared import DECLARED, MODEL_NAME, MODELS, PART_ROLES, RESERVED_NAMES, SECTIONS, Declared
 from config.errors import ConfigError, Problem
 from config.layers import ENVIRONMENT, Given, Layer, did_you_mean, read_dotenv, read_environment, read_overrides, read_toml
 from config.schema import ModelSettings, Settings
@@ -214,5 +214,7 @@ def _check_model(
     if model.fallback:
         complain("fallback", "training is not part of this version, so there is nothing to fall back to")
     for part, other in model.parts.items():
+        if part not in PART_ROLES:
+            complain("parts", f"{part!r} is no part of a hybrid: those are {' and '.join(PART_ROLES)}{did_you_mean(part, PART_ROLES)}")
         if other not in settings.models or other == model.name:
             complain("parts", f"{part} names {other!r}, which is not another configured model{did_you_mean(other, settings.models)}")

@@ -161,7 +161,9 @@ class ModelSettings:
     max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured.", kind="duration", minimum=0)
     id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name; no family of this version reads one.")
     parts: Mapping[str, str] = setting(
-        MappingProxyType({}), "Models a hybrid is made of: {content=..., collaborative=...}; this version has no such family."
+        MappingProxyType({}),
+        "Models a hybrid is made of: {content=..., collaborative=...}; else those that its artifact names,"
+        " else content_based and collaborative.",
     )
 
 

@@ -190,7 +190,8 @@ class SegmentInvalid(LoadError):
 
 
 class PartUnavailable(LoadError):
-    """A part of a hybrid failed; tried again when that part changes. No family has parts so far, so nothing raises it."""
+    """A model that a hybrid is made of is not configured. For one that is, but cannot serve, the hybrid shows this type too, and it
+    ends when that part is ready (`service.lifecycle.parts`)."""
 
     type = "part_unavailable"
     retry = Retry.NEVER

@@ -226,7 +226,7 @@ sha256 = "zz"
 [models.Bad]
 [models.hybrid]
 source = "h"
-parts = {content = "cnotent", collaborative = "als"}
+parts = {content = "cnotent", colaborative = "als"}
 """
     found = problems_of(
         load,
@@ -253,6 +253,8 @@ parts = {content = "cnotent", collaborative = "als"}
         "holdfast.toml: models.Bad: 'Bad' cannot name a model: 1 to 63 of a-z, 0-9, - and _, the first a letter or digit",
         "holdfast.toml: models.Bad: has no source: every model needs one",
         "holdfast.toml: models.hybrid.parts: content names 'cnotent', which is not another configured model",
+        "holdfast.toml: models.hybrid.parts: 'colaborative' is no part of a hybrid: those are content and collaborative;"
+        " did you mean collaborative?",
         "holdfast.toml: server.default_model: no model 'asl' is configured; did you mean als?",
         ".env: HOLDFAST_LOADING_CONCURRENCY: 0 is too small: at least 1",
         ".env: line 2: is not NAME=value",

@@ -19,17 +19,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
-from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, Retry, SegmentInvalid
+from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, PartUnavailable, Retry, SegmentInvalid
 from loaders.hosting.allowed import untrusted, untrusted_type
 from loaders.hosting.scorer import HostedModel
 from loaders.hosting.starting import HOSTED, start_hosted
 from loaders.hosting.version import HostedVersion
+from loaders.parts import HYBRID, parts_of
 from loaders.plan import load_plan, need_bytes
 from loaders.process import CappedChild, to_the_end
 from loaders.segment import Destination, survivors
@@ -43,6 +44,7 @@ from models.bundle import BadBundle
 
 OnPhase = Callable[[Any, "str | None"], None]
 _NUMPY_MAJOR = np.__version__.partition(".")[0]
+V = TypeVar("V", Version, "Version | None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Loader:
         if kept.segment is None:
             return None
         try:
-            return await asyncio.to_thread(self._map_kept, kept)
+            return await self._with_parts(model, await asyncio.to_thread(self._map_kept, kept))
         except (SegmentInvalid, OSError):
             return None
 
@@ -191,7 +193,7 @@ class Loader:
         A failed load leaves no file, but for a remote artifact whose load is worth another try.
         """
         try:
-            return await self._load(model, artifact, _phases(on_phase))
+            return await self._with_parts(model, await self._load(model, artifact, _phases(on_phase)))
         except BaseException as error:
             await asyncio.to_thread(self.store.let_go, model.name, artifact.path.name if _is_worth_keeping(model, error) else None)
             if _is_worth_keeping(model, error):
@@ -291,6 +293,16 @@ class Loader:
         with _disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
         return kept
+
+    async def _with_parts(self, model: ModelSettings, version: V) -> V:
+        """The version, with the names of its parts where it is a hybrid; else closed. Raises PartUnavailable."""
+        if version is not None and version.family == HYBRID:
+            try:
+                version.name_parts(parts_of(model, version.scorer.parts, self._settings.models))
+            except PartUnavailable:
+                await version.close()
+                raise
+        return version
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 

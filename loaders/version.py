@@ -32,8 +32,13 @@ class Version:
         self.segment_bytes = kept.segment_bytes
         self.loaded_at = kept.loaded_at
         self.load = load
-        self.details = scorer.details
+        self.details: Mapping[str, Any] = scorer.details
         self.parts: Mapping[str, str] = {}
+
+    def name_parts(self, parts: Mapping[str, str]) -> None:
+        """Say which models it answers from, before anybody sees it; the details tell them too."""
+        self.parts = parts
+        self.details = {**self.details, "parts": dict(parts)}
 
     def on_death(self, tell: Callable[[str, str], None]) -> None:
         """A mapping does not die."""

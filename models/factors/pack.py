@@ -119,10 +119,10 @@ def _als(state: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _not_negative(value: Any, what: str) -> float:
-    number = float(as_number(value, what))
+    number = as_number(value, what)
     if not 0.0 <= number < 1e300:
-        raise PackError("corrupt_artifact", f"{what} is {number}")
-    return number
+        raise PackError("corrupt_artifact", f"{what} is {number!r}"[:200] if isinstance(number, float) else f"{what} is out of range")
+    return float(number)
 
 
 # -- factors and encoders -----------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 FAMILIES: dict[str, str] = {
     "factors": "models.factors",
+    "neighbours": "models.neighbours",
     "hybrid": "models.hybrid",
     "trees": "models.trees",
+    "linear": "models.linear",
     "hosted": "models.hosted",
 }

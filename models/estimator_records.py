@@ -39,7 +39,7 @@ def require(estimator: Record, *names: str) -> dict[str, Any]:
     state = estimator.attributes
     missing = [name for name in names if name not in state]
     if missing:
-        if not any(isinstance(key, str) and key.endswith("_") and not key.startswith("_") for key in state):
+        if not any(map(_is_fitted_name, state)):
             raise PackError("not_trained", f"{estimator.class_name} is not fitted: it has no {', '.join(missing)}")
         found = sorted(map(str, state))[:100]
         raise PackError("missing_keys", f"{estimator.class_name} lacks {', '.join(missing)}", missing=missing, found=found)
@@ -109,3 +109,21 @@ def signature_of(estimator: Record, features: int, **known: Any) -> Signature:
     if told is not None and told != features:
         raise PackError("corrupt_artifact", f"{estimator.class_name} says {told} features, its arrays are {features} wide")
     return Signature(features, names_of(estimator, features), **known)
+
+
+def left_aside(root: Any) -> list[str]:
+    """What to warn of: fitted objects beside the estimator in its dict (a scaler, a vectoriser), which are not applied to rows."""
+    if not isinstance(root, dict):
+        return []
+    estimator = unwrap(root)
+    others = [
+        f"{key} ({value.name})"
+        for key, value in root.items()
+        if isinstance(value, Record) and value is not estimator and any(_is_fitted_name(name) for name in value.attributes)
+    ]
+    return [f"beside the model lies {', '.join(others)[:500]}: rows must come as the model itself takes them"] if others else []
+
+
+def _is_fitted_name(name: Any) -> bool:
+    """Whether sklearn would say that an attribute of this name comes from a fit."""
+    return isinstance(name, str) and name.endswith("_") and not name.startswith("_")

@@ -1,0 +1,1 @@
+"""Linear models of sklearn, alone or behind scalers and imputers in a Pipeline."""

@@ -1,0 +1,31 @@
+"""Linear: numbers, lists of numbers, labels of every kind, and missing values that an imputer fills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.artifacts.linear import fitted
+from tests.contracts.families import EstimatorExample
+
+_NAMES = (
+    "LinearRegression-value",
+    "Ridge-column",
+    "MultiTaskLasso-values",
+    "PoissonRegressor-positive",
+    "LogisticRegression-words",
+    "liblinear",
+    "LinearSVC-two",
+    "SGDClassifier-modified_huber-words",
+    "names-missing",
+    "imputer-median",
+    "nested",
+)
+
+
+def _example(name: str) -> EstimatorExample:
+    estimator, rows, predictions, probabilities = fitted(name)
+    few = slice(0, 100)
+    return EstimatorExample(estimator, rows[few], predictions[few], None if probabilities is None else probabilities[few])
+
+
+EXAMPLES: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]

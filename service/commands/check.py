@@ -31,7 +31,7 @@ def add_parser(words: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Report; 0 if the artifact loads, 1 if it does not."""
     from loaders.checking import check
-    from loaders.errors import LoadError
+    from loaders.errors import LoadError, UnknownFormat
 
     settings = settings_of(arguments)
     model = _model_of(arguments.artifact, settings)
@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         report: dict[str, Any] = {"verdict": "ok", **asyncio.run(check(settings, model))}
     except LoadError as error:
         report = {"verdict": error.type, "message": error.message, **error.detail}
+        if isinstance(error, UnknownFormat):
+            report["families"] = _families()
     except OSError as error:
         print(f"holdfast: cannot check {arguments.artifact}: {error}", file=sys.stderr)
         return 1
@@ -75,15 +77,29 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _families() -> dict[str, str]:
+    """What each family takes, in its own words."""
+    from importlib import import_module
+
+    from models import FAMILIES
+
+    return {name: (import_module(module).__doc__ or "").partition("\n")[0] for name, module in FAMILIES.items()}
+
+
 def report_lines(artifact: str, report: Mapping[str, Any]) -> list[str]:
-    """The report for people: components as a table, then everything else."""
+    """The report for people: components as a table, then everything else, what has parts a line a part."""
     lines = [artifact]
-    for component in report.get("components", ()):
+    for component in report.get("components") or ():
         shape = "x".join(map(str, component.get("shape") or ())) or "-"
-        size = bytes_in_words(component.get("bytes"))
-        lines.append(f"  {component['name']:<32} {component.get('type', ''):<16} {shape:<20} {size:>10}")
+        size = bytes_in_words(component["bytes"]) if component.get("bytes") else "-"
+        lines.append(f"  {component['name'] or '(the whole)':<32} {component.get('type', ''):<16} {shape:<20} {size:>10}")
     for name, value in report.items():
-        if name not in ("components", "verdict", "message"):
+        if name in ("components", "verdict", "message") or value in ({}, [], None):
+            continue
+        if isinstance(value, Mapping):
+            lines.append(f"  {name}:")
+            lines += [f"    {part}: {_in_words(part, each)}" for part, each in value.items() if each is not None]
+        else:
             lines.append(f"  {name}: {_in_words(name, value)}")
     lines.append(f"verdict: {report['verdict']}" + (f": {report['message']}" if "message" in report else ""))
     return lines
@@ -93,7 +109,7 @@ def _in_words(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_in_words(key, each)}" for key, each in value.items())
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(str(each) if not isinstance(each, list) else f"[{_in_words(name, each)}]" for each in value)
     if name.endswith("_bytes"):
         return bytes_in_words(value)
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -50,12 +50,18 @@ def test_progress_on_a_terminal_is_redrawn() -> None:
 
 
 def test_the_report_of_a_check() -> None:
-    component = {"name": "user_factors", "type": "float32", "shape": [10, 4], "bytes": 160}
-    report = {"verdict": "ok", "components": [component], "seconds": 0.25, "load": {"peak_bytes": 2_000_000}}
-    first, second, *rest = report_lines("als.pkl", report)
+    components = [
+        {"name": "", "type": "dict", "shape": [2], "bytes": 0},
+        {"name": "user_factors", "type": "float32", "shape": [10, 4], "bytes": 160},
+    ]
+    details = {"classes": [[0, 1], ["a", "b"]], "names": None, "score_range": {"min": -0.5, "p50": 0.12345}}
+    report = {"verdict": "ok", "components": components, "details": details, "ids": {}, "seconds": 0.25, "peak_bytes": 2_000_000}
+    first, whole, factors, *rest = report_lines("als.pkl", report)
     assert first == "als.pkl"
-    assert second.split() == ["user_factors", "float32", "10x4", "160", "B"]
-    assert rest == ["  seconds: 0.250", "  load: peak_bytes 2.0 MB", "verdict: ok"]
+    assert whole.split() == ["(the", "whole)", "dict", "2", "-"]
+    assert factors.split() == ["user_factors", "float32", "10x4", "160", "B"]
+    told = ["  details:", "    classes: [0, 1], [a, b]", "    score_range: min -0.5, p50 0.1235", "  seconds: 0.25", "  peak_bytes: 2.0 MB"]
+    assert rest == [*told, "verdict: ok"]
     assert report_lines("x", {"verdict": "corrupt_artifact", "message": "cut short"})[-1] == "verdict: corrupt_artifact: cut short"
 
 

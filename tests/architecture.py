@@ -129,14 +129,20 @@ def impure(root: Path, *entries: str) -> list[str]:
 
 
 def pack_outside_the_child(root: Path) -> list[str]:
-    """A family's `pack`, or what packs share (`models.*_records`), imported by what is neither the child, nor training, nor a pack."""
-    packs = [name for name in modules_of(root) if name.startswith("models.") and name.endswith((".pack", "_records"))]
-    found = []
-    for each in imports_of(root):
-        own = each.module in packs or any(f"{each.module}.".startswith(f"{user}.") for user in PACK_USERS)
-        if each.reaches(*packs, "models.packing") and not own:
-            found.append(str(each))
-    return found
+    """A family's `pack`, or what packs are made of, imported by what is neither the child, nor training, nor made for packs.
+
+    Made for packs is every module of models that imports one of them, but for scorers: a scorer that does is at fault.
+    """
+    imports = imports_of(root)
+    packs = {name for name in modules_of(root) if name.startswith("models.") and name.endswith(".pack")} | {"models.packing"}
+    while True:
+        users = {each.module for each in imports if each.module.startswith("models.") and each.reaches(*packs)}
+        more = {name for name in users - packs if not name.endswith(".score")}
+        if not more:
+            break
+        packs |= more
+    allowed = (*packs, *PACK_USERS)
+    return [str(each) for each in imports if each.reaches(*packs) and not any(f"{each.module}.".startswith(f"{user}.") for user in allowed)]
 
 
 def heavy_at_the_top(root: Path) -> list[str]:

@@ -59,6 +59,8 @@ RULES: dict[Rule, list[dict[str, str]]] = {
         {"models/factors/pack.py": "", "loaders/loader.py": "import models.factors.pack"},
         {"models/factors/pack.py": "", "models/factors/score.py": "from .pack import x"},
         {"models/packing.py": "", "loaders/loader.py": "from models.packing import x"},
+        {"models/frames.py": "from .packing import x", "models/trees/score.py": "from models.frames import x"},
+        {"models/frames.py": "from .packing import x", "models/a.py": "from . import frames", "service/a.py": "from models.a import x"},
     ],
     heavy_at_the_top: [{"training/a.py": "import scipy.sparse"}, {"loaders/a.py": "from joblib import load"}],
     web_outside_service: [

@@ -107,7 +107,7 @@ def item_item(name: str = "CosineRecommender", neighbours: int = 12, users: int 
     model = getattr(implicit.nearest_neighbours, name)(K=neighbours, num_threads=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # implicit warns of a matrix that it made itself
-        model.fit(interactions(users, items), show_progress=False)
+        model.fit(interactions(users, items).astype(np.float64), show_progress=False)
     return model
 
 

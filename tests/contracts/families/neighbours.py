@@ -45,16 +45,17 @@ def _item_item(name: str, ids: str) -> RecommenderExample:
     users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
 
     def recommended(user_items: Any, k: int) -> Answer:
-        rows, scores = model.recommend(0, user_items, N=k)
+        rows, scores = model.recommend(0, user_items, N=ITEMS)
         ranked = sorted(zip(-scores, rows.tolist(), strict=True))  # implicit's ties are in no order
-        return [(items[row], -float(score)) for score, row in ranked]
+        has = set(user_items.indices.tolist())  # filled up with these, at 0, where there are too few others
+        return [(items[row], -float(score)) for score, row in ranked if row not in has][:k]
 
     def answers(k: int) -> list[Answer]:
-        return [recommended(interactions()[row], ITEMS)[:k] for row in _ROWS]
+        return [recommended(interactions()[row], k) for row in _ROWS]
 
     def liked(k: int) -> Answer:
         ones = scipy.sparse.csr_matrix((np.ones(len(_LIKED)), ([0] * len(_LIKED), _LIKED)), shape=(1, ITEMS))
-        return recommended(ones, ITEMS)[:k]
+        return recommended(ones, k)
 
     def similar(item: Any, k: int) -> Answer:
         rows, scores = model.similar_items(artifact["item_id_map"][item], N=ITEMS)

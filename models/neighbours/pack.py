@@ -53,7 +53,7 @@ def matches(root: Any) -> str | None:
         return f"a dict whose model is {root['model'].class_name}"
     if all(isinstance(root.get(key), Array) for key in _SAVED[1:]) and "K" in root:
         return "an item-item model saved by implicit"
-    table, relation, ids = (_held(root, *keys) for keys in (TABLES, FEATURES + SIMILARITIES, _IDS))
+    table, relation, ids = (_held(root, *keys) for keys in (TABLES, SIMILARITIES + FEATURES, _IDS))
     if relation is not None and (table is not None or (ids is not None and "content_weight" not in root)):
         return f"a dict with {table or ids} and {relation}"
     marks = [key for key in (*_ENCODERS, TABLES[0], FEATURES[0]) if key in root]

@@ -124,13 +124,15 @@ class SparseSimilarity:
         return found
 
     def alike(self, rows: Rows) -> NDArray[np.float64]:
-        """Neighbours' weights are on no scale (BM25): each is divided by the root of the greatest of either item."""
+        """Neighbours' weights are on no scale (BM25) and an item may be missing from the list of its neighbour: each is divided
+        by the root of the greatest of either item, and the greater of both directions counts.
+        """
         pairs = self.pairs(rows, rows)
         if self._keeps_zeros:
             return pairs
         peaks = np.array([np.abs(self._matrix.row(row)[1].astype(np.float64)).max(initial=0.0) for row in rows.tolist()])
         scale = np.divide(1.0, np.sqrt(peaks), out=np.zeros(len(rows)), where=peaks > 0)
-        alike: NDArray[np.float64] = np.clip(pairs * scale[:, np.newaxis] * scale, -1.0, 1.0)
+        alike: NDArray[np.float64] = np.clip(np.maximum(pairs, pairs.T) * scale[:, np.newaxis] * scale, -1.0, 1.0)
         np.fill_diagonal(alike, 1.0)
         return alike
 

@@ -40,7 +40,8 @@ def _content(ids: str, **shape: Any) -> RecommenderExample:
 
 
 def _item_item(name: str, ids: str) -> RecommenderExample:
-    model = item_item(name)
+    # Counts of one are short lists' worst case for diversity: what is cut off counts as nothing in common.
+    model = item_item(name, ITEMS if name == "ItemItemRecommender" else 12)
     artifact = als_dict(ids, model=model)
     users, items = list(artifact["user_id_map"]), list(artifact["item_id_map"])
 

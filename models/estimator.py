@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import isfinite
 from types import NoneType
 from typing import Any, NoReturn
 
@@ -75,7 +76,7 @@ class Signature:
         if not (_is_count(features, least=0) and _is_count(outputs, least=1) and all(isinstance(flag, bool) for flag in flags.values())):
             raise BadBundle("the signature is malformed")
         if names is not None:
-            if not (isinstance(names, list) and len(names) == features and all(isinstance(name, str) for name in names)):
+            if not (isinstance(names, list) and len(names) == features and all(map(is_text, names))):
                 raise BadBundle("the signature does not name each feature")
             if len(set(names)) != len(names):
                 raise BadBundle("the signature names a feature twice")
@@ -186,6 +187,8 @@ class Signature:
         except OverflowError:
             row, column = _first(lists, _overflows)
             self._refuse(instances, row, column, "is too large for a float64")
+        if (np.abs(matrix) < (_FLOAT32_LIMIT if self.float32_range else np.inf)).all():
+            return matrix
         is_wrong = ~np.isfinite(matrix)
         if is_wrong.any():
             if self.takes_nan:
@@ -207,8 +210,21 @@ class Signature:
 
 
 def is_label(value: Any) -> bool:
-    """Whether JSON can say this class: a string, bool, int or finite float."""
-    return isinstance(value, str | int) or (isinstance(value, float) and bool(np.isfinite(value)))
+    """Whether an answer can say this class: text, a bool, an int of 64 bits or a finite float."""
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 64
+    return is_text(value) or (isinstance(value, float) and isfinite(value))
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a string that UTF-8 can say: a forged one may hold halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _are_labels(labels: Any) -> bool:
@@ -259,4 +275,4 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(told[:_NAMED]) + (f" and {len(told) - _NAMED} more" if len(told) > _NAMED else "")
 
 
-__all__ = ["InvalidQuery", "Signature", "is_label"]
+__all__ = ["InvalidQuery", "Signature", "is_label", "is_text"]

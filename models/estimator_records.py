@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from .estimator import Signature, is_label
+from .estimator import Signature, is_label, is_text
 from .packing import PackError
 from .records import Array, Record, is_index, is_record
 
@@ -47,11 +47,13 @@ def require(estimator: Record, *names: str) -> dict[str, Any]:
 
 
 def as_number(value: Any, what: str) -> int | float:
-    """A Python number of a number or a 0-d (or one-element) array. Raises PackError(corrupt_artifact)."""
+    """A Python number, which a float64 can hold, of a number or a 0-d (or one-element) array. Raises PackError(corrupt_artifact)."""
     if isinstance(value, Array) and value.values is not None and value.values.size == 1 and value.values.dtype.kind in "biuf":
         value = value.values.reshape(-1)[0].item()
     if not isinstance(value, int | float):
         raise PackError("corrupt_artifact", f"{what} is not a number: {value!r}"[:200])
+    if isinstance(value, int) and value.bit_length() > 1023:
+        raise PackError("corrupt_artifact", f"{what} is a number of {value.bit_length()} bits")
     return value
 
 
@@ -71,7 +73,7 @@ def names_of(estimator: Record, features: int) -> tuple[str, ...] | None:
     if value is None:
         return None
     names = value.to_list() if isinstance(value, Array) and len(value.shape) == 1 else value
-    if not (isinstance(names, list) and len(names) == features and all(isinstance(name, str) for name in names)):
+    if not (isinstance(names, list) and len(names) == features and all(map(is_text, names))):
         raise PackError("corrupt_artifact", f"feature_names_in_ of {estimator.class_name} does not name its {features} features")
     return tuple(names) if len(set(names)) == features else None
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.estimator import Signature
-from models.estimator_records import classes_of, features_of, is_sklearn, left_aside, names_of, require, unwrap
+from models.estimator_records import as_number, classes_of, features_of, is_sklearn, left_aside, names_of, require, unwrap
 from models.packing import Options, PackError, numeric
 from models.records import Array, Record
 
@@ -88,14 +88,10 @@ def _coefficients(estimator: Record, steps: Steps) -> tuple[NDArray[np.float64],
     if coef.shape[1] != steps.width or told not in (None, steps.width) or not len(coef):
         raise PackError("corrupt_artifact", f"coef_ of {estimator.name} is {found.shape}, but {steps.width} columns arrive there")
     offset = state["intercept_"]
-    if isinstance(offset, Array) and len(offset.shape) == 1:
+    if isinstance(offset, Array) and offset.shape:
         intercept = numeric(offset, f"intercept_ of {estimator.name}", ndim=1).astype(np.float64)
-    elif isinstance(offset, Array):
-        intercept = numeric(offset, f"intercept_ of {estimator.name}", ndim=0).astype(np.float64).reshape(1)
-    elif isinstance(offset, int | float):
-        intercept = np.array([offset], np.float64)
     else:
-        raise PackError("corrupt_artifact", f"intercept_ of {estimator.name} is not a number: {offset!r}"[:200])
+        intercept = np.array([as_number(offset, f"intercept_ of {estimator.name}")], np.float64)
     if len(intercept) not in (1, len(coef)):
         raise PackError("corrupt_artifact", f"{estimator.name} has {len(intercept)} intercepts for {len(coef)} rows of coef_")
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):

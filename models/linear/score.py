@@ -26,6 +26,7 @@ _CHUNK = 1 << 17
 _PER_VALUE = 100
 """Multiply-adds that take as long as reading one value of a row, or writing one of an answer."""
 _OUTPUTS = ("value", "values", "label")
+_LINKS = ("identity", "log")
 
 
 class LinearScorer:
@@ -46,7 +47,7 @@ class LinearScorer:
         if self._coef.shape[1] != width or not len(self._coef):
             raise BadBundle(f"coefficients of shape {self._coef.shape} for {width} columns")
         self._output, link, probability = (bundle.meta.get(key) for key in ("output", "link", "probability"))
-        if self._output not in _OUTPUTS or link not in ("identity", "log") or probability not in (None, *_PROBABILITIES):
+        if self._output not in _OUTPUTS or link not in _LINKS or probability not in (None, *_PROBABILITIES):
             raise BadBundle("the kind of answer is unknown")
         self._is_log = link == "log"
         self._probability = None if probability is None else _PROBABILITIES[probability]
@@ -55,8 +56,10 @@ class LinearScorer:
             raise BadBundle("classes belong to labels, and to nothing else")
         if classes is not None and len(classes) != max(2, len(self._coef)):
             raise BadBundle(f"{len(classes)} classes for {len(self._coef)} rows of coefficients")
-        if self._output == "value" and len(self._coef) != 1:
-            raise BadBundle("one value a row, but several rows of coefficients")
+        if self.signature.outputs != (len(self._coef) if classes is None else 1):
+            raise BadBundle(f"{self.signature.outputs} outputs for {len(self._coef)} rows of coefficients")
+        if len(self._coef) != 1 and (self._output == "value" or probability == "softmax_of_both"):
+            raise BadBundle(f"{len(self._coef)} rows of coefficients where one belongs")
 
     def ids_in_words(self) -> Mapping[str, str]:
         return {}

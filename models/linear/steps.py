@@ -51,16 +51,16 @@ def _name(step: dict[str, Any]) -> str:
 
 
 def _in_place(bundle: Bundle, step: dict[str, Any], width: int) -> Step:
-    op = step.get("op")
-    if op in _BY_COLUMN:
+    op, norm = step.get("op"), step.get("norm")
+    if isinstance(op, str) and op in _BY_COLUMN:
         return _by_column(_BY_COLUMN[op], bundle.array(_name(step), ndim=1, kinds="f", rows=width))
     if op == "impute":
         missing = step.get("missing")
         return _impute(bundle.array(_name(step), ndim=1, kinds="f", rows=width), None if missing is None else _number(missing))
     if op == "clip":
         return _clip(_number(step.get("low")), _number(step.get("high")))
-    if op == "normalize" and step.get("norm") in _NORMS:
-        return _normalize(_NORMS[step["norm"]])
+    if op == "normalize" and isinstance(norm, str) and norm in _NORMS:
+        return _normalize(_NORMS[norm])
     raise BadBundle(f"a step is of no known kind: {str(op)[:80]!r}")
 
 

@@ -2,7 +2,7 @@
 #   make demo    serve the embedded demo on 127.0.0.1:8000       ARGS="--port 9000" passes arguments on
 #   make test    the tests, a file at a time in two processes    ARGS="-k config" likewise
 #   make check   lint, types, the import law
-#   make bench   the numbers of docs/benchmarks.md
+#   make bench   the numbers of docs/benchmarks.md            BENCH=scoring: what an answer costs, not what loading does
 #   make docs    the generated pages of docs/reference
 #   make clean   remove what these made
 
@@ -21,6 +21,7 @@ VENV := .venv
 BASE_VENV := .venv-base
 PIP_INSTALL := -m pip --disable-pip-version-check --quiet install
 ARGS ?=
+BENCH ?= loading
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,7 +38,7 @@ check: $(VENV)/.ready-test
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.ready-test
-	@exec $(VENV)/bin/python -m bench.loading $(ARGS)
+	@exec $(VENV)/bin/python -m bench.$(BENCH) $(ARGS)
 
 docs: $(VENV)/.ready-test
 	@mkdir -p docs/reference

@@ -79,10 +79,8 @@ class TreeScorer:
         if self._baseline is None:
             means: NDArray[np.float64] = sum_in_order(values) / trees
             return means
-        sums = len(self._baseline)
-        rounds = np.empty((trees // sums + 1, sums, rows))
-        rounds[0] = self._baseline[:, np.newaxis]
-        rounds[1:] = values.reshape(-1, sums, rows)
+        rounds = values.reshape(-1, len(self._baseline), rows)
+        rounds[0] += self._baseline[:, np.newaxis]
         return sum_in_order(rounds).T
 
     def _spread(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,8 +92,7 @@ class TreeScorer:
         features = matrix.shape[1]
         columns = np.empty((len(matrix), self._columns))
         columns[:, :features] = matrix
-        columns[:, features : 2 * features] = matrix
-        np.copyto(columns[:, features : 2 * features], -np.inf, where=np.isnan(matrix))
+        np.fmax(matrix, -np.inf, out=columns[:, features : 2 * features])  # of NaN and a number, fmax takes the number
         if self._categories is not None:
             columns[:, 2 * features :] = self._categories.answers(matrix)
         return columns

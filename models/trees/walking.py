@@ -78,21 +78,21 @@ class Ensemble:
         """Rows of the leaf values, (trees x rows,), row by row of the first tree, then of the next one."""
         rows, width = columns.shape
         cells = columns.reshape(-1)
-        node = np.repeat(self._root, rows) if rows > 1 else self._root.astype(np.int64)
+        node = np.repeat(self._root, rows) if rows > 1 else self._root.copy()
         first_cell = np.tile(np.arange(0, rows * width, width), self.trees) if rows > 1 else None
         ended: NDArray[np.int64] | None = None
         moving: NDArray[np.int64] | None = None
-        asked, threshold, value, right, goes_left = _room(len(node))
+        asked, threshold, value, right, goes_left, step = _room(len(node))
         for level in range(self.depth):
             # "clip" spares a check of bounds and a copy; the indices were checked, and a leaf's column may be anything.
-            self._column.take(node, out=asked, mode="clip")
-            self._threshold.take(node, out=threshold, mode="clip")
+            self._column.take(node, None, asked, "clip")
+            self._threshold.take(node, None, threshold, "clip")
             if first_cell is not None:
-                np.add(asked, first_cell, out=asked)
-            cells.take(asked, out=value, mode="clip")
-            self._child.take(node, out=right, mode="clip")
-            np.less_equal(value, threshold, out=goes_left)
-            np.add(right, goes_left.view(np.int8), out=node)
+                np.add(asked, first_cell, asked)
+            cells.take(asked, None, value, "clip")
+            self._child.take(node, None, right, "clip")
+            np.less_equal(value, threshold, goes_left)
+            np.add(right, step, node)
             if level % _LOOK_EVERY or not level:
                 continue
             still = np.flatnonzero(threshold == threshold)
@@ -106,15 +106,18 @@ class Ensemble:
                 moving = still if moving is None else moving[still]
                 node = node[still]
                 first_cell = None if first_cell is None else first_cell[still]
-                asked, threshold, value, right, goes_left = _room(len(node))
+                asked, threshold, value, right, goes_left, step = _room(len(node))
         if ended is not None:
             ended[moving] = node
             node = ended
         return self._column.take(node, mode="clip")
 
 
-def _room(cells: int) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    return np.empty(cells, np.int64), np.empty(cells), np.empty(cells), np.empty(cells, np.int64), np.empty(cells, np.bool_)
+def _room(cells: int) -> tuple[NDArray[Any], ...]:
+    """What a level writes: columns, thresholds, values, right children, whether to go left, and the same as 0 or 1."""
+    goes_left = np.empty(cells, np.bool_)
+    integers, floats = np.empty((2, cells), np.int64), np.empty((2, cells))
+    return integers[0], floats[0], floats[1], integers[1], goes_left, goes_left.view(np.int8)
 
 
 def sum_in_order(parts: NDArray[Any]) -> NDArray[Any]:

@@ -75,6 +75,8 @@ class FakeScorer:
     before: Callable[[], object] = lambda: None
     items: FakeItems = field(default_factory=FakeItems)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    most: int = 20
+    """Items of an answer."""
     asked: list[Query] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
 
@@ -92,9 +94,9 @@ class FakeScorer:
     def _one(self, at: int, user: Id | None, query: Query) -> Ranking | UnknownEntity:
         if user not in (*range(1, 10), "one", None):
             return UnknownEntity(f"users[{at}]", f"no user {user!r}")
-        rows = np.arange(min(query.k, 20))
+        rows = np.arange(min(query.k, self.most))
         items = self.items.ids(rows)
-        because = [[(102, 0.5), (103, 0.25)] for _ in items] if query.explain else None
+        because = [[(id, 0.5), (103, 0.25)] for id in items] if query.explain else None
         columns = self.items.values(query.fields, rows)
         return Ranking(user, items, [1.0 / (101 + int(row)) for row in rows], columns, because, self.notes)
 

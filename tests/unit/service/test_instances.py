@@ -8,9 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from models.base import AnswerFailed, InvalidQuery, Predictions
+from service import answers
 from service.jobs import CELLS_AT_ONCE
 from service.keys import SCORING
 from service.questions import Question, decode_question
@@ -77,6 +79,27 @@ async def test_large_bodies_are_decoded_in_a_thread_small_ones_on_the_loop(
     status, body, _ = await ask(await client_of(FakeRegistry(live(), scorer=FakeEstimator())), {"instances": [[1, 2]] * rows})
     assert (status, body["predictions"]) == (200, [3] * rows)
     assert [name.partition("_")[0] for name in readers] == [reader]
+
+
+@pytest.mark.parametrize(("rows", "writer"), [(100, "MainThread"), (2000, "scoring")])
+async def test_long_predictions_are_written_in_a_thread_short_ones_on_the_loop(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch, rows: int, writer: str
+) -> None:
+    writers: set[str] = set()
+    lengths: list[int] = []
+
+    def encode(values: Any) -> bytes:
+        writers.add(threading.current_thread().name.partition("_")[0])
+        lengths.append(len(values))
+        return msgspec.json.encode(values)
+
+    monkeypatch.setattr(answers, "_encode", encode)
+    client = await client_of(FakeRegistry(live(), scorer=FakeEstimator(classes=["no", "yes"])))
+    status, body, _ = await ask(client, {"instances": [[number, 1] for number in range(rows)]})
+    assert (status, body["predictions"]) == (200, [number + 1 for number in range(rows)])
+    assert body["probabilities"] == [[0.25, 0.75]] * rows
+    assert writers == {writer}
+    assert max(lengths) * 3 <= answers.WRITTEN_AT_ONCE
 
 
 async def test_a_slow_prediction_is_504_and_its_lease_lasts_as_long_as_the_thread(client_of: ClientOf) -> None:

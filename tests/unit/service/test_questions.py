@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from models.base import Id, InvalidQuery, RequestError, UnknownEntity
+from service import questions
 from service.errors import InvalidField, MalformedBody
 from service.questions import Rows, TopK, asked, asked_similar, decode_question
 from tests.unit.service.conftest import ClientOf
@@ -93,7 +94,7 @@ async def test_what_may_be_null_is_as_if_it_was_not_given(client_of: ClientOf) -
 async def test_fields_and_reasons_stand_beside_the_score(client_of: ClientOf) -> None:
     client = await client_of(FakeRegistry(live(), scorer=FakeScorer(notes={"answered_by": ["collaborative"], "items": 0, "model": "x"})))
     status, body, _ = await ask(client, {"liked": [5], "k": 1, "fields": ["title"], "explain": True})
-    because = [{"item_id": 102, "contribution": 0.5}, {"item_id": 103, "contribution": 0.25}]
+    because = [{"item_id": 101, "contribution": 0.5}, {"item_id": 103, "contribution": 0.25}]
     item = {"item_id": 101, "score": 1 / 101, "title": "title of 101", "because": because}
     assert status == 200
     assert body == {"model": "als", "version": VERSION, "items": [item], "answered_by": ["collaborative"]}
@@ -102,12 +103,14 @@ async def test_fields_and_reasons_stand_beside_the_score(client_of: ClientOf) ->
     assert body["results"] == [{"user_id": 1, "items": [item], "answered_by": ["collaborative"], "model": "x"}]
 
 
-async def test_long_answers_with_fields_are_whole(client_of: ClientOf) -> None:
-    client = await client_of(FakeRegistry(live()))
-    status, body, _ = await ask(client, {"users": [1, 2, 3] * 30, "k": 20, "fields": ["a", "b"], "explain": True})
+async def test_long_answers_with_fields_and_reasons_are_whole(client_of: ClientOf) -> None:
+    scorer = FakeScorer(items=FakeItems(3000), most=3000)
+    client = await client_of(FakeRegistry(live(), scorer=scorer))
+    status, body, _ = await ask(client, {"user_id": 1, "k": 3000, "fields": ["a", "b"], "explain": True})
     assert status == 200
-    assert [len(result["items"]) for result in body["results"]] == [20] * 90
-    assert {item["a"] for result in body["results"] for item in result["items"]} == {f"a of {id}" for id in range(101, 121)}
+    assert [item["item_id"] for item in body["items"]] == list(range(101, 3101))
+    assert all((item["a"], item["b"]) == (f"a of {item['item_id']}", f"b of {item['item_id']}") for item in body["items"])
+    assert all(item["because"][0]["item_id"] == item["item_id"] for item in body["items"])
 
 
 @pytest.mark.parametrize("family", ["factors", "hybrid"])
@@ -156,6 +159,20 @@ def test_rows_come_as_they_were_sent_however_many() -> None:
     assert rows_of(b'{"instances": [{"a": 1}, [2], 3]}') == [{"a": 1}, [2], 3]
 
 
+def test_rows_are_decoded_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    def decode(raw: bytes) -> Any:
+        lengths.append(len(raw))
+        return msgspec.json.decode(raw)
+
+    monkeypatch.setattr(questions, "_decode_rows", decode)
+    rows = [[number] * 100 for number in range(2000)] + [[1] * 50_000]
+    assert rows_of(json.dumps({"instances": rows}).encode()) == rows
+    assert max(lengths[:-1]) < 20 << 10
+    assert lengths[-1] > 100_000 and len(lengths) > 30
+
+
 @pytest.mark.parametrize("row", [b'["\xff"]', b"[1,]", b"[NaN]", b"[01]", b'["\\ud800"]'])
 def test_rows_that_are_not_json_are_refused(row: bytes) -> None:
     with pytest.raises((MalformedBody, msgspec.DecodeError)):
@@ -190,7 +207,7 @@ async def test_what_is_asked_of_similar_items(client_of: ClientOf) -> None:
     assert (asked.categories, asked.fields) == (["a,b"], ["title", "kinds"])
 
 
-@pytest.mark.parametrize("id", ["099", "nobody", "a%2Fb", "%C3%A9%7B%7D", "9" * 5000, "٣", "1_0", "-0"])
+@pytest.mark.parametrize("id", ["099", "nobody", "a%2Fb", "%C3%A9%7B%7D", "9" * 5000, "٣", "1_05", "-0", "0105", "+105"])
 async def test_an_unknown_item_is_404_and_names_item_id(client_of: ClientOf, id: str) -> None:
     registry = FakeRegistry(live())
     status, problem = await get(await client_of(registry), f"{SIMILAR}/{id}")

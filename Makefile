@@ -43,6 +43,8 @@ bench: $(VENV)/.ready-test
 docs: $(VENV)/.ready-test
 	@mkdir -p docs/reference
 	$(VENV)/bin/python -m config.reference > docs/reference/settings.md
+	$(VENV)/bin/python -m bench.estimators > $(VENV)/estimators.md
+	mv $(VENV)/estimators.md docs/reference/estimators.md
 
 clean:
 	rm -rf $(VENV) $(BASE_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -78,9 +78,9 @@ def fit(case: Case) -> Fitted:
     if case.name in _WHOLE_NUMBERS:
         rows = np.floor(rows)
     target = _target(case, rows, rng)
-    estimator = _made(dict(all_estimators(type_filter=case.kind))[case.name], case)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that defaults do not converge on sixty rows is not the question here
+        warnings.simplefilter("ignore")  # that it is deprecated, or does not converge on sixty rows, is not the question here
+        estimator = _made(dict(all_estimators(type_filter=case.kind))[case.name], case)
         estimator.fit(rows[:, 0] if case.name in _ONE_FEATURE else rows, target)
     return Fitted(estimator, rows)
 

@@ -159,7 +159,7 @@ class ModelSettings:
     )
     max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.", minimum=1)
     max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured.", kind="duration", minimum=0)
-    id_column: str = setting("", "Item id column of a DataFrame, where it is not found by its name; no family of this version reads one.")
+    id_column: str = setting("", "Item id column of a DataFrame; else item_id, id, destination_id or dest_id, else its index.")
     parts: Mapping[str, str] = setting(
         MappingProxyType({}),
         "Models a hybrid is made of: {content=..., collaborative=...}; else those that its artifact names,"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -75,8 +74,9 @@ def _number(given: Mapping[Any, Any], name: str) -> float | None:
     value = given.get(name)
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > 1e300 or not isfinite(value) or value < 0:
-        raise ValueError(f"{name} is {str(value)[:40]}, which is no number from 0 on")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1e300:
+        told = str(value)[:40] if isinstance(value, float | str) else f"of type {type(value).__name__}"
+        raise ValueError(f"{name} is {told}, which is no number from 0 on")
     return float(value)
 
 

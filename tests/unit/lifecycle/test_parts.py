@@ -6,9 +6,10 @@ Does not cover: what it answers (`tests/unit/models/test_hybrid.py`), over HTTP 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,8 +20,9 @@ from service.lifecycle.policy import retry_after_s, status_of
 from service.lifecycle.registry import NotReady
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase, Status
 from tests.unit.lifecycle.entries import NOW, entry_in
-from tests.unit.lifecycle.fakes import Bench, FakeArtifact, FakeLoaded, settle
+from tests.unit.lifecycle.fakes import DEADLINE_S, Bench, FakeArtifact, FakeLoaded, settle
 
+T = TypeVar("T")
 PARTS = {"content": "texts", "collaborative": "als"}
 
 
@@ -129,6 +131,11 @@ async def serve(
     return loaded
 
 
+async def soon(awaited: Awaitable[T]) -> T:
+    """What is awaited, which must not take real time."""
+    return await asyncio.wait_for(awaited, DEADLINE_S)
+
+
 async def fail(bench: Bench, name: str, error: Exception) -> None:
     fetch = await bench.loader.next_fetch(name)
     fetch.fail(error)
@@ -221,9 +228,9 @@ async def test_those_who_wait_are_woken_by_its_parts() -> None:
         await serve(bench, "als")
         assert not ready.done() and not settled.done()
         await serve(bench, "texts")
-        assert await ready is True and (await settled).status == "ready"
+        assert await soon(ready) is True and (await soon(settled)).status == "ready"
         bench.registry.unload("texts")
-        assert await bench.registry.wait_ready("mix", 3600.0) is False
+        assert await soon(bench.registry.wait_ready("mix", 3600.0)) is False
 
 
 async def test_waiting_is_in_vain_once_a_part_has_failed_for_good() -> None:
@@ -232,8 +239,8 @@ async def test_waiting_is_in_vain_once_a_part_has_failed_for_good() -> None:
         await serve(bench, "als")
         waiting = asyncio.ensure_future(bench.registry.wait_ready("mix", 3600.0))
         await fail(bench, "texts", CorruptArtifact("bad"))
-        assert await waiting is False
-        view = await bench.registry.wait_settled("mix", 3600.0)
+        assert await soon(waiting) is False
+        view = await soon(bench.registry.wait_settled("mix", 3600.0))
         assert view.status == "error"
 
 
@@ -247,7 +254,7 @@ async def test_its_own_reload_is_waited_for_also_beside_a_failed_part() -> None:
         await settle()
         assert not waiting.done()
         await serve(bench, "mix", "v2", PARTS)
-        assert (await waiting).entry.failure is not None
+        assert (await soon(waiting)).entry.failure is not None
 
 
 async def test_subscribers_hear_of_it_when_a_part_changes() -> None:
@@ -257,7 +264,7 @@ async def test_subscribers_hear_of_it_when_a_part_changes() -> None:
         async with bench.registry.subscribe() as changes:
             fetch = await bench.loader.next_fetch("texts")
             fetch.on_progress(30, 100)
-            told = {view.name: view for view in [await anext(changes), await anext(changes)]}
+            told = {view.name: view for view in [await soon(anext(changes)), await soon(anext(changes))]}
             attempt = told["mix"].entry.attempt
             assert attempt is not None and (attempt.bytes_done, attempt.bytes_total) == (30, 100)
             fetch.finish(FakeArtifact("r1"))

@@ -264,6 +264,17 @@ def test_scores_that_are_no_number_are_left_to_the_other_part(parts: Parts) -> N
     assert 1015 not in only(broken.bind().recommend(Query([5], 100, exclude_seen=False))).items
 
 
+def test_items_that_no_answering_part_knows_have_no_score(parts: Parts) -> None:
+    hybrid = parts.bind()
+    everything = np.arange(hybrid.items.count)
+    for liked, known in (("i25", CONTENT_IDS), ("i2", COLLABORATIVE_IDS)):
+        row = hybrid.items.row(liked)
+        assert row is not None
+        subject = hybrid.liking(np.array([row]))
+        for found in (hybrid.scores([subject])[0], hybrid.exact(subject, everything)):
+            assert {item for item, score in zip(hybrid.items.ids(everything), found, strict=True) if score > -np.inf} == set(known)
+
+
 def test_cost_counts_the_matching_until_it_is_done(parts: Parts) -> None:
     hybrid = hybrid_of({"content_weight": 0.6})
     bound = [
@@ -316,15 +327,16 @@ def test_the_metadata_dict_is_a_hybrid() -> None:
 
 
 WRONG: dict[str, dict[str, Any]] = {
-    "content_weight is -1": {"content_weight": -1},
+    "content_weight is -1": {"content_weight": -1.0},
     "content_weight is nan": {"content_weight": float("nan")},
-    "content_weight is 1000": {"content_weight": 10**400},
+    "content_weight is of type int": {"content_weight": 10**5000},
+    "collaborative_weight is of type list": {"collaborative_weight": [0.4]},
     "collaborative_weight is much": {"collaborative_weight": "much"},
-    "default_lambda is True": {"default_lambda": True},
+    "default_lambda is of type bool": {"default_lambda": True},
     "default_lambda is 1.5": {"default_lambda": 1.5},
     "add up to 0": {"content_weight": 0, "collaborative_weight": 0},
     "content_weight_warm is more": {"content_weight_warm": 1.5},
-    "warm_interactions is -2": {"warm_interactions": -2},
+    "warm_interactions is of type int": {"warm_interactions": -2},
     "parts does not map": {"parts": ["content"]},
     "parts does not map roles": {"parts": {"content": 7}},
     "the role 'titles'": {"parts": {"titles": "a"}},

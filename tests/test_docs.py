@@ -26,7 +26,7 @@ from loaders.sources import check_source
 from models import FAMILIES
 from models.bundle import BadBundle
 from models.packing import NO_OPTIONS, PackError
-from service import errors
+from service import errors, jobs, questions
 from service.cli import build_parser
 from service.errors import Problem, not_ready
 from service.lifecycle.events import Failed, FetchBegan, Progressed, Started
@@ -273,6 +273,27 @@ def test_routes_exist(page: Path) -> None:
         if not any(method == each and re.fullmatch(pattern, path) for each, pattern in patterns):
             missing.append(f"{method} {path}")
     assert missing == []
+
+
+def test_the_page_on_asking_has_every_field_and_bound() -> None:
+    page = text_of("docs/reference/asking.md")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page.partition("## The answer")[0], re.MULTILINE))
+    assert list(rows) == list(questions.Question.__struct_fields__)
+    bounds = {
+        "users": questions.MAX_USERS,
+        "liked": questions.MAX_LIKED,
+        "instances": questions.MAX_INSTANCES,
+        "exclude": questions.MAX_IDS,
+        "only": questions.MAX_IDS,
+        "categories": questions.MAX_WORDS,
+        "fields": questions.MAX_WORDS,
+        "explain": jobs.MAX_EXPLAINED,
+    }
+    assert [name for name, most in bounds.items() if f"at most {most:,}" not in rows[name]] == []
+    assert f"at most {jobs.MAX_ITEMS:,} items" in page
+    assert rows["k"].endswith(f"| {questions.DEFAULT_K}")
+    similar = page.partition("## Similar items")[2].partition("parameters")[0]
+    assert set(re.findall(r"`(\w+)`", similar)) == set(questions.SimilarQuestion.__struct_fields__)
 
 
 def words_under(title: str) -> set[str]:

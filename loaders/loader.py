@@ -42,6 +42,8 @@ from models import FAMILIES
 from models.base import Scorer
 from models.bundle import BadBundle
 
+__all__ = ["Loader", "StoredArtifact", "Version"]
+
 OnPhase = Callable[[Any, "str | None"], None]
 _NUMPY_MAJOR = np.__version__.partition(".")[0]
 V = TypeVar("V", Version, "Version | None")

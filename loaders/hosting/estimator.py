@@ -6,6 +6,7 @@ walls (`loaders.hosting.child`), unpickling. scikit-learn and pandas are importe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,11 +62,10 @@ class Served:
         answer: dict[str, Any] = {"predictions": as_json(self.estimator.predict(given), len(rows))}
         if self.has_probabilities:
             try:
-                found = self.estimator.predict_proba(given)
-            except (AttributeError, NotImplementedError):
-                self.has_probabilities = False  # it has the method, but not in the way it was fitted
-            else:
-                answer["probabilities"] = _probabilities(found, len(rows))
+                answer["probabilities"] = _probabilities(self.estimator.predict_proba(given), len(rows))
+            except (AttributeError, NotImplementedError, ValueError, WrongAnswer) as error:
+                # The rows are in order, predict took them: it has the method, but not in the way it was fitted.
+                sys.stderr.write(f"predict_proba: {type(error).__name__}: {error}\n")
         return answer
 
     def _table(self, rows: list[list[Any]]) -> Any:

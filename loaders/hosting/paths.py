@@ -16,8 +16,8 @@ from pathlib import Path
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives")
 _MACHINE = (
-    "/dev/null", "/dev/urandom", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/self/cgroup", "/proc/self/status",
-    "/proc/stat", "/sys/devices/system/cpu", "/usr/share/zoneinfo",
+    "/dev/null", "/dev/urandom", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/self/cgroup", "/proc/self/maps",
+    "/proc/self/status", "/proc/stat", "/sys/devices/system/cpu", "/usr/share/zoneinfo",
 )  # fmt: skip
 _OWN = ("config", "loaders", "models")
 _CODE = (".py", ".pyc", ".so", ".pth")

@@ -70,12 +70,13 @@ def named(root: Any) -> list[str]:
             continue
         seen.add(id(value))
         if isinstance(value, Record):
-            todo += [value.pairs, value.values, value.state, value.kwargs, value.args, type(value)]
+            inside = [type(value), value.args, value.kwargs, value.state, value.values, value.pairs]
         elif isinstance(value, Array):
-            todo.append(value.objects)
+            inside = [value.objects]
         elif isinstance(value, dict):
-            todo += [*value.values(), *value.keys()]
+            inside = [*value.keys(), *value.values()]
         else:
-            todo += value
+            inside = list(value)
+        todo += reversed(inside)
     names.pop("builtins.call", None)
     return list(names)

@@ -63,15 +63,23 @@ def fitted() -> Iterator[Any]:
     rows = np.abs(rows)
     square = rows[:6, :6] @ rows[:6, :6].T
     texts = ["one two", "two three", "three one"] * 4
-    targets: list[tuple[Any, Any]] = [(rows, classes), (rows, rows[:, :2]), (rows, None), (rows[:, :1], rows[:, 1]), (rows, rows[:, 0] + 1)]
+    three = np.arange(60) % 3
+    targets: list[tuple[Any, Any]] = [
+        (rows, three),
+        (rows, classes),
+        (rows, rows[:, :2]),
+        (rows, None),
+        (rows[:, :1], rows[:, 1]),
+        (rows, rows[:, 0] + 1),
+    ]
     targets += [(square, classes[:6]), (square, None), (texts, [0, 1] * 6), (texts, None), ([{"a": 1.0}, {"b": 2.0}], None)]
     for _, kind in all_estimators():
         for made in _instances(kind, _construct_instances):
             for given in targets:
                 try:
                     yield clone(made).fit(*given)
-                except Exception:  # noqa: S112  another target may suit it
-                    continue
+                except Exception:
+                    continue  # another target may suit it
                 break
     yield from _composed(rows, classes)
 
@@ -127,9 +135,9 @@ def listed() -> Iterator[Name]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for found in pkgutil.walk_packages(sklearn.__path__, "sklearn."):
-            if not {"tests", "externals", "_test_common", "_build_utils", "conftest"} & set(found.name.split(".")):
-                importlib.import_module(found.name)
+        for package in pkgutil.walk_packages(sklearn.__path__, "sklearn."):
+            if not {"tests", "externals", "_test_common", "_build_utils", "conftest"} & set(package.name.split(".")):
+                importlib.import_module(package.name)
     for base in (BaseEstimator, Kernel, BaseCrossValidator, BaseShuffleSplit):
         yield from ((kind.__module__, kind.__qualname__) for kind in subclasses(base) if kind.__module__.startswith("sklearn."))
     for name in get_scorer_names():
@@ -137,15 +145,19 @@ def listed() -> Iterator[Name]:
         yield function.__module__, function.__qualname__
     yield Hyperparameter.__module__, Hyperparameter.__qualname__
     for module in HELPERS:
-        kinds = inspect.getmembers(importlib.import_module(module), inspect.isclass)
-        yield from ((module, name) for name, kind in kinds if kind.__module__ == module)
+        for name, found in inspect.getmembers(importlib.import_module(module)):
+            if name.startswith("__pyx_unpickle_") or (inspect.isclass(found) and found.__module__ == module):
+                yield module, name
     yield from EXTRA
 
 
 def subclasses(base: type) -> set[type]:
     """Of any depth, the abstract ones left out."""
-    direct = base.__subclasses__()
-    return {kind for kind in direct if not inspect.isabstract(kind)}.union(*(subclasses(kind) for kind in direct))
+    found: set[type] = set()
+    kind: type
+    for kind in base.__subclasses__():
+        found |= subclasses(kind) | (set() if inspect.isabstract(kind) else {kind})
+    return found
 
 
 def all_names() -> set[Name]:

@@ -217,11 +217,17 @@ class Recommender(ABC):
     def _because(self, subject: Subject, rows: Rows) -> list[list[tuple[Id, float]]]:
         if not len(subject.history):
             return [[] for _ in rows]
-        named = []
+        named: list[list[tuple[Id, float]]] = []
         step = min(_CHUNK_EXPLAINED, max(1, _CHUNK_PARTS // len(subject.history)))
+        names = None
         for begin in range(0, len(rows), step):
-            for line in self.contributions(subject, rows[begin : begin + step]):
-                best = np.argsort(-line, kind="stable")[:_REASONS]
-                best = best[(line[best] > 0) & np.isfinite(line[best])]
-                named.append(list(zip(self.items.ids(subject.history[best]), line[best].tolist(), strict=True)))
+            parts = self.contributions(subject, rows[begin : begin + step])
+            parts = np.where(np.isfinite(parts), parts, 0.0)
+            best = np.argsort(-parts, axis=1, kind="stable")[:, :_REASONS]
+            if names is None and len(subject.history) <= best.size:
+                names = self.items.ids(subject.history)
+            values = np.take_along_axis(parts, best, axis=1).tolist()
+            for places, line in zip(best.tolist(), values, strict=True):
+                ids = self.items.ids(subject.history[places]) if names is None else [names[place] for place in places]
+                named.append([(id, part) for id, part in zip(ids, line, strict=True) if part > 0])
         return named

@@ -102,6 +102,10 @@ def test_what_is_no_value_leaves_its_column_out(value: Any) -> None:
     assert set(opened({"a": [["a"], value], "b": [1, 2]})) - {"a"} == {"b"}
 
 
+def test_numbers_too_long_to_be_written_among_text() -> None:
+    assert set(opened({"a": ["x", 10**5000], "b": [1, 2], "c": [0.5, 10**5000]})) == {"b"}
+
+
 def test_more_columns_than_are_kept() -> None:
     many = {f"c{at}": [at] for at in range(MAX_COLUMNS + 5)}
     assert list(opened(many, [["x"]])) == [CATEGORIES, *list(many)[: MAX_COLUMNS - 1]]

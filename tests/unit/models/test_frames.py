@@ -267,6 +267,18 @@ def test_a_forged_block_leaves_its_column_out(block: tuple[Any, Any]) -> None:
     assert as_json(frame) == {"a": [0.0, 1.0, 2.0]} and frame.unread == ("b",) and frame.rows == 3
 
 
+def test_arrow_arrays_that_begin_inside_their_buffers() -> None:
+    bits = buffer(np.packbits([0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 0, 1], bitorder="little").tobytes())
+    there = buffer(np.packbits([0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1], bitorder="little").tobytes())
+    frame = frame_columns(
+        frame_of(
+            (arrow(alias("bool"), 3, 1, 3, [there, bits], [], None), made("slice", 0, 1, 1)),
+            (arrow(alias("bool"), 3, 0, 9, [None, bits], [], None), made("slice", 1, 2, 1)),
+        )
+    )
+    assert as_json(frame) == {"a": [True, None, False], "b": [True, False, True]}
+
+
 def test_cells_that_hold_themselves_are_no_column() -> None:
     frame = frame_columns(frame_of(GOOD, (nested_list(), made("slice", 1, 2, 1))))
     assert as_json(frame) == {"a": [0.0, 1.0, 2.0]}

@@ -9,9 +9,11 @@ hits the memory cap is told by an "error" frame and ends the process: its heap c
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 from loaders import child, walls
@@ -19,6 +21,8 @@ from loaders.wire import ChildEnd, WireError
 
 FRAME_LIMIT = 64 << 20
 """The longest question or answer, bytes of JSON."""
+_BLAS_BYTES = 64 << 20
+"""What an OpenBLAS with one thread takes, and as much again for what is imported with it."""
 _REFUSALS = (ValueError, TypeError, KeyError)
 _TOLD_CHARACTERS = 2000
 
@@ -52,6 +56,7 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"
     stand = [*stand, *walls.close_files(readable_paths()), *walls.close_processes(sockets=False)]
     wire.send("phase", phase="warming")
+    _settle_blas()
     from loaders.hosting.allowed import ALLOWED
     from loaders.hosting.estimator import Served, estimator_of
     from loaders.hosting.unpickling import unpickle
@@ -75,6 +80,29 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
             _serve(wire, served, memory)
     else:
         _serve(wire, served, memory)
+
+
+def _settle_blas() -> None:
+    """Have OpenBLAS, numpy's and scipy's, take their buffers now: at its memory cap it would wait for them for ever.
+
+    Raises MemoryError or OSError where the cap has no room for them.
+    """
+    _check_room()
+    import numpy as np
+
+    _check_room()
+    square = np.ones((300, 300))
+    square @ square
+    if find_spec("scipy") is not None:
+        _check_room()
+        from scipy.linalg import blas
+
+        _check_room()
+        blas.dgemm(1.0, square, square)
+
+
+def _check_room() -> None:
+    mmap.mmap(-1, _BLAS_BYTES, mmap.MAP_PRIVATE).close()
 
 
 def _serve(wire: ChildEnd, served: Any, memory: walls.PrivateMemory) -> None:

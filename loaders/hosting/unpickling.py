@@ -22,6 +22,9 @@ _WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _PIP = {"sklearn": "scikit-learn", "skopt": "scikit-optimize", "umap": "umap-learn"}
 """Packages that pip knows by another name than Python does."""
 
+_NO_MEMORY = ("failed to map segment", "annot allocate memory")
+"""How the loader of shared libraries says that the memory cap is hit."""
+
 Allows = Callable[[str, str], bool]
 
 
@@ -71,6 +74,8 @@ def checked(module: str, name: str, allows: Allows, find: Callable[[str, str], A
     try:
         return find(module, name)
     except (ImportError, AttributeError) as error:
+        if any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError(str(error)) from error
         package = module.partition(".")[0]
         pip = _PIP.get(package, package)
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def attempts(folder: str, secret: str, port: str) -> list[str]:
-    deeds = {
+    deeds: dict[str, Callable[[], object]] = {
         "read": Path(secret).read_text,
         "write": lambda: Path(folder, "written").write_text("x"),
         "list": lambda: os.listdir(folder),

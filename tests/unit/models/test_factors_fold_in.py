@@ -196,7 +196,7 @@ def test_liked_items_that_are_no_numbers() -> None:
     items[5] = np.nan
     found = scorer_of(np.ones((2, 4), "f4"), items)
     both, one, none = (of(found.recommend(Query(liked=liked, k=5))[0]) for liked in ([1003, 1005], [1003], [1005]))
-    assert both == Ranking(None, both.items, both.scores) and list(both.items) == list(one.items)
+    assert both == Ranking(None, both.items, both.scores) and list(both.items) == list(one.items) and len(both.items) == 5
     assert set(none.scores) <= {0.0}
     assert 1005 not in of(found.recommend(Query(similar_to=1003, k=60))[0]).items
     assert list(of(found.recommend(Query(similar_to=1005, k=60))[0]).items) == []
@@ -207,8 +207,8 @@ def test_an_item_that_is_nowhere_is_like_nothing() -> None:
     items[2] = 0.0
     found = scorer_of(np.ones((1, 4), "f4"), items)
     assert set(of(found.recommend(Query(similar_to=1002, k=9))[0]).scores) == {0.0}
-    near = of(found.recommend(Query(similar_to=1000, k=2))[0])
-    assert list(near.items) == [1004, 1001] and list(near.scores) == [1.0, 0.0]
+    near = of(found.recommend(Query(similar_to=1000, k=9))[0])
+    assert list(near.items) == [1004, 1001, 1002, 1003, 1005] and list(near.scores) == [1.0, 0.0, 0.0, 0.0, 0.0]
     np.testing.assert_array_equal(found.similarities(np.array([0, 2, 4]))[0], [1.0, 0.0, 1.0])
 
 
@@ -224,6 +224,16 @@ def test_similar_ranks_by_the_exact_cosine() -> None:
         answer = of(found.recommend(Query(similar_to=1000 + row, k=20))[0])
         assert [int(id) - 1000 for id in answer.items] == wanted
         np.testing.assert_allclose(answer.scores, cosines[wanted], atol=1e-6)
+
+
+def test_cosines_that_float32_cannot_tell_apart_are_ranked_all_the_same() -> None:
+    rng = np.random.default_rng(6)
+    items = (np.ones((2_000, 24)) + 1e-4 * rng.normal(size=(2_000, 24))).astype("f4") * rng.integers(1, 9, (2_000, 1)).astype("f4")
+    wide = items.astype("f8")
+    unit = wide / np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    cosines = unit @ unit[7].astype("f4").astype("f8")
+    answer = of(scorer_of(np.ones((1, 24), "f4"), items).recommend(Query(similar_to=1007, k=5))[0])
+    assert [int(id) - 1000 for id in answer.items] == [at for at in np.argsort(-cosines, kind="stable").tolist() if at != 7][:5]
 
 
 def test_large_histories_are_taken_a_slab_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

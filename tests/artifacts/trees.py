@@ -51,11 +51,11 @@ def labels(kind: str, matrix: Any) -> Any:
     value = target(matrix)
     three = np.digitize(value, [0.2, 1.4])
     makers: dict[str, Callable[[], Any]] = {
-        "two": lambda: np.where(value > 0.8, 7, -2),
+        "two": lambda: np.where(value > 1.3, 7, -2),
         "ints": lambda: three * 10 - 5,
         "floats": lambda: three.astype(float) - 1,
         "words": lambda: np.array(["low", "middle", "high"])[three],
-        "bools": lambda: value > 0.8,
+        "bools": lambda: value > 1.3,
         "several": lambda: np.stack([(value > 0.8).astype(int), three], axis=1),
         "pairs": lambda: np.stack([three, np.digitize(matrix[:, 0], [-0.5, 0.5])], axis=1),
     }

@@ -6,10 +6,12 @@ Does not cover: forged artifacts and bundles (`test_trees_forged`).
 from __future__ import annotations
 
 import pickle
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
@@ -70,7 +72,16 @@ def test_a_row_alone_and_any_slice_of_rows_give_the_very_same_numbers(name: str,
         assert part.predictions == whole.predictions[:count] and part.probabilities == (whole.probabilities and whole.probabilities[:count])
     monkeypatch.setattr(score_module, "_CELLS", 700)
     sliced = scorer_of(made.estimator)
+    at_once: list[int] = []
+    walk = sliced._sums
+
+    def counted(matrix: Any) -> Any:
+        at_once.append(len(matrix))
+        return walk(matrix)
+
+    monkeypatch.setattr(sliced, "_sums", counted)
     assert sliced.predict(made.rows) == whole
+    assert sum(at_once) == ROWS and max(at_once) == max(1, 700 // sliced.details["trees"])
 
 
 def test_rows_that_end_early_are_left_out_of_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +193,14 @@ def test_categories_from_before_the_encoder_are_their_own_codes() -> None:
     estimator = pickle.loads(pickle.dumps(fitted("histogram-codes").estimator))
     codes = features(ROWS, missing=True, seed=5).copy()
     rng = np.random.default_rng(6)
-    codes[:, 0], codes[:, 1] = rng.integers(-2, 9, ROWS), rng.integers(-2, 60, ROWS) + 0.5
+    codes[:, 1], codes[:, 3] = rng.integers(-2, 9, ROWS), rng.integers(-2, 60, ROWS) + 0.5
+    order = np.array([1, 3, 0, 2, 4])  # today's trees have the categories first, those of then had them where they are
+    mapper = estimator._bin_mapper
+    for predictor in chain.from_iterable(estimator._predictors):
+        predictor.nodes["feature_idx"] = order[predictor.nodes["feature_idx"]]
+    mapper.is_categorical_ = estimator.is_categorical_
+    mapper.bin_thresholds_ = [mapper.bin_thresholds_[position] for position in np.argsort(order)]
     estimator._preprocessor = None
-    estimator.is_categorical_ = estimator._is_categorical_remapped
     rows = [[None if value != value else value for value in row] for row in codes.tolist()]
     np.testing.assert_allclose(np.array(scorer_of(estimator).predict(rows).probabilities), estimator.predict_proba(codes), rtol=1e-6)
 
@@ -207,6 +223,18 @@ def test_counts_in_leaves_from_before_1_3_are_shares() -> None:
         scorer.predict([[None] * FEATURES])
 
 
+def test_a_table_of_trees_in_the_order_of_columns_is_read_round_after_round() -> None:
+    made = fitted("gradient-words")
+    root = records_of(made.estimator)
+    table = root.state["estimators_"]
+    rounds, sums = table.shape
+    turned = Array.of_objects([table.objects[round * sums + at] for at in range(sums) for round in range(rounds)], table.shape)
+    turned.fortran = True
+    root.state["estimators_"] = turned
+    answer = open_scorer(pack(root, NO_OPTIONS)).predict(made.rows)
+    np.testing.assert_allclose(np.array(answer.probabilities), made.probabilities, rtol=1e-6)
+
+
 @pytest.mark.parametrize("key", ["model", "estimator", "classifier", "regressor", "pipeline"])
 def test_an_estimator_in_a_dict_is_found_and_what_is_left_out_is_said(key: str) -> None:
     made = fitted("gradient")
@@ -220,7 +248,8 @@ def test_an_estimator_in_a_dict_is_found_and_what_is_left_out_is_said(key: str) 
 def test_what_must_run_to_answer_is_left_to_others() -> None:
     matrix = features(60)
     begun = GradientBoostingClassifier(n_estimators=2, init=LogisticRegression()).fit(matrix, labels("two", matrix))
-    for artifact in (begun, LogisticRegression(), {"model": begun}, {"forest": fitted("forest").estimator}):
+    drawn = GradientBoostingClassifier(n_estimators=2, init=DummyClassifier(strategy="stratified")).fit(matrix, labels("two", matrix))
+    for artifact in (begun, drawn, LogisticRegression(), {"model": begun}, {"forest": fitted("forest").estimator}):
         assert matches(records_of(artifact)) is None
     for root in (None, [1], "model", Record(), {"model": None}):
         assert matches(root) is None

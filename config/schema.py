@@ -105,7 +105,7 @@ class LoadingSettings:
     )
     trust: str = setting(
         "known",
-        "Classes a capped child may unpickle for real: an exact allow-list, or any. Nothing is unpickled for real so far.",
+        "What a hosted model's capped process may unpickle: the list of known classes (scikit-learn, numpy), or any.",
         choices=("known", "any"),
     )
     segment_limit_bytes: int = setting(
@@ -129,7 +129,7 @@ class ModelSettings:
     family: str = setting("auto", "How its arrays are packed and scored; auto decides from the artifact.")
     memory_bytes: int = setting(
         0,
-        "Memory cap of the loading child (RLIMIT_DATA); auto is 300 MiB + 20x the non-array bytes.",
+        "Memory cap of the child (RLIMIT_DATA); auto is 300 MiB + 20x the non-array bytes to load, 1 GiB for a hosted model's process.",
         key="memory",
         kind="size",
         minimum=MIB,

@@ -127,7 +127,7 @@ class MissingKeys(LoadError):
 
 
 class UntrustedType(LoadError):
-    """Real unpickling was needed and a class is not on the allow-list. Nothing is unpickled for real so far, so nothing raises it."""
+    """A model must be unpickled to be served, and names classes that are not on the list of known ones; `detail["classes"]` names them."""
 
     type = "untrusted_type"
     retry = Retry.NEVER

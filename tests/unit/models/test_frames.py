@@ -93,7 +93,7 @@ def test_arrow_columns(tmp_path: Path) -> None:
             if "arrow" not in tables:
                 continue
             frame, part = frame_columns(tables["arrow"]), frame_columns(tables["arrow_part"])
-            wanted = {"text": ["a", None, "c"], "n": [1, None, 3], "x": [0.5, None, 2.0], "b": [True, None, False]}
+            wanted: dict[str, list[Any]] = {"text": ["a", None, "c"], "n": [1, None, 3], "x": [0.5, None, 2.0], "b": [True, None, False]}
             assert as_json(frame) == wanted and frame.unread == ("t",)
             assert as_json(part) == {name: values[1:] for name, values in wanted.items()} and list(part.index or ()) == [1, 2]
 

@@ -143,7 +143,11 @@ class CappedChild:
         """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # heard of below
             await self._wire.send_text(question)
-        return await self._next_frame()
+        answer = await self._next_frame()
+        if answer is None:
+            self.kill()  # what closed its wire and goes on is as good as dead
+            await asyncio.shield(self._exited)
+        return answer
 
     def kill(self) -> None:
         """End it now, with all its group."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from .base import Id, InvalidQuery
 from .bundle import Bundle
-from .columns import CATEGORIES, Column, open_columns
+from .column_kinds import Column
+from .columns import CATEGORIES, open_columns
 from .ids import IdTable
 
 

@@ -29,8 +29,8 @@ from models.recommender_records import (
 )
 from models.records import Array, Record, is_record, record_class
 
+from .features import MOST_FEATURES
 from .item_records import pack_items
-from .relations import MOST_FEATURES
 
 TABLES = ("destinations_df", "items_df", "item_df", "df")
 FEATURES = ("destination_features", "item_features", "features", "feature_matrix")

@@ -22,7 +22,8 @@ from models.ids import IdTable
 from models.recommender import Recommender, Rows, Subject
 from models.sparse import Sparse
 
-from .relations import DenseSimilarity, SparseSimilarity, Weights, open_relation
+from .relations import Weights, open_relation
+from .similarity import DenseSimilarity, SparseSimilarity
 
 _SAMPLED_PROFILES = 64
 _SAMPLED_ITEMS = 4096

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.base import InvalidQuery
 from models.bundle import BadBundle, Bundle
-from models.columns import CATEGORIES, MAX_COLUMNS, MAX_LIST, MAX_TEXT, Column, open_columns, pack_columns
+from models.column_kinds import MAX_LIST, MAX_TEXT, Column
+from models.columns import CATEGORIES, MAX_COLUMNS, open_columns, pack_columns
 
 texts = st.text(max_size=5)
 COLUMNS = (

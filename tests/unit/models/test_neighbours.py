@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import BadBundle, Bundle
 from models.ids import pack_ids
-from models.neighbours.relations import MOST_FEATURES
+from models.neighbours.features import MOST_FEATURES
 from models.neighbours.score import NeighbourScorer, open_scorer, warm
 from models.recommender import _PER_ID
 
@@ -150,7 +150,7 @@ def test_many_items_are_scored_in_parts(kind: str, monkeypatch: pytest.MonkeyPat
     matrix = np.where(np.random.default_rng(3).random((200, 9)) < 0.5, 0, np.random.default_rng(4).normal(size=(200, 9)))
     query = Query(liked=[1001, 1005], k=40, explain=True, diversity=0.5)
     whole = scorer_of(kind, matrix).recommend(query)
-    monkeypatch.setattr("models.neighbours.relations._CHUNK", 20)
+    monkeypatch.setattr("models.neighbours.features._CHUNK", 20)
     monkeypatch.setattr("models.sparse._CHUNK", 7)
     (answer,), (wanted,) = scorer_of(kind, matrix).recommend(query), whole
     assert isinstance(answer, Ranking) and isinstance(wanted, Ranking)

@@ -43,7 +43,7 @@ def test_objects_with_attributes_are_taken_alone_or_in_a_dict(root: Any) -> None
         {"model": 3},
         {"other": made(SVC, {"C": 1})},
         made("posix.system", None, "true"),
-        made("posix.system", {"a": 1}, "true"),
+        made("mine.factory", {"a": 1}, "true"),
         made(SVC),
         made("pandas.core.frame.DataFrame", {"_mgr": 1}),
         made("implicit.cpu.als.AlternatingLeastSquares", {"factors": 1}),

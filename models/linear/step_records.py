@@ -18,34 +18,36 @@ from models.packing import PackError, numeric
 from models.records import Array, DType, Malformed, Record
 
 SCALERS = ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler", "Normalizer")
-_MAX_DEPTH = 8
-_MAX_STEPS = 100
+_MAX_PARTS = 300
+"""Steps, Pipelines and passthroughs of one Pipeline that are looked at."""
 _WIDTH_ARRAYS = ("statistics_", "scale_", "mean_", "center_", "coef_")
 
 
-def flatten(root: Any, depth: int = 0) -> list[Record] | None:
+def flatten(root: Any) -> list[Record] | None:
     """The steps of a Pipeline in order, nested ones unfolded, passthroughs left out; [root] where it is none.
 
-    None where a step is no object.
+    None where a step is no object, or where there are more than anybody has: a forged Pipeline may hold itself.
     """
-    if not isinstance(root, Record):
-        return None
-    if not is_sklearn(root, "Pipeline"):
-        return [root]
-    steps = root.attributes.get("steps")
-    if not isinstance(steps, list) or not steps or depth > _MAX_DEPTH:
-        return None
     flat: list[Record] = []
-    for step in steps:
-        if not isinstance(step, tuple | list) or len(step) != 2:
-            return None
-        if step[1] is None or step[1] == "passthrough":
+    ahead = [root]
+    for _ in range(_MAX_PARTS):
+        if not ahead:
+            return flat
+        part = ahead.pop()
+        if part is None or part == "passthrough":
             continue
-        inner = flatten(step[1], depth + 1)
-        if inner is None or len(flat) + len(inner) > _MAX_STEPS:
+        if not isinstance(part, Record):
             return None
-        flat += inner
-    return flat
+        if not is_sklearn(part, "Pipeline"):
+            flat.append(part)
+            continue
+        steps = part.attributes.get("steps")
+        if not isinstance(steps, list) or len(steps) > _MAX_PARTS:
+            return None
+        if not all(isinstance(step, tuple | list) and len(step) == 2 for step in steps):
+            return None
+        ahead += [step[1] for step in reversed(steps)]
+    return None
 
 
 def is_step(value: Record) -> bool:

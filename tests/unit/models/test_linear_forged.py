@@ -92,6 +92,7 @@ FORGED: list[tuple[str, Callable[[], Any], str]] = [
     ("mean too short", lambda: with_state(pipeline(StandardScaler()), 0, mean_=array(1.0)), "corrupt_artifact"),
     ("scale of text", lambda: with_state(pipeline(StandardScaler()), 0, scale_=array(*"abcdef")), "corrupt_artifact"),
     ("scaler of another width", lambda: with_state(pipeline("passthrough", StandardScaler()), 1, n_features_in_=3), "corrupt_artifact"),
+    ("row of another width", lambda: with_state(pipeline(StandardScaler(), Normalizer()), 1, n_features_in_=3), "corrupt_artifact"),
     ("range of one", lambda: with_state(pipeline(MinMaxScaler(clip=True)), 0, feature_range=(1,)), "corrupt_artifact"),
     ("range of text", lambda: with_state(pipeline(MinMaxScaler(clip=True)), 0, feature_range=("a", "b")), "corrupt_artifact"),
     ("range of NaN", lambda: with_state(pipeline(MinMaxScaler(clip=True)), 0, feature_range=(float("nan"), 1)), "corrupt_artifact"),
@@ -126,22 +127,12 @@ def test_pipelines_that_are_none_match_nothing() -> None:
 
     model = regression()
     itself = of([])
-    with_state(itself, steps=[("a", itself)])
-    twice = of([("a", model)])
+    with_state(itself, steps=[("a", itself), ("b", model)])
+    many = of([("a", "passthrough")])
     for _ in range(12):
-        twice = with_state(pipeline(), steps=[("a", twice), ("b", twice)])
-    for root in (
-        of([]),
-        of(None),
-        of("ab"),
-        of([model]),
-        of([("a",)]),
-        of([("a", 3)]),
-        of([("a", {})]),
-        of([("a", model), ("b", model)]),
-        itself,
-        twice,
-    ):
+        many = of([("a", many)] * 300)
+    malformed: list[Any] = [[], None, "ab", [model], [("a",)], [("a", 3)], [("a", {})], [("a", model), ("b", model)], [("a", None)]]
+    for root in (*map(of, malformed), itself, many, of([("a", None)] * 300 + [("b", model)])):
         assert matches(root) is None
         with pytest.raises(PackError) as caught:
             pack(root, NO_OPTIONS)

@@ -235,7 +235,7 @@ def module_of(text: str) -> Any:
 
 def test_the_family_of_the_howto_answers_as_its_example_says() -> None:
     _, pack, score, families = map(module_of, fences("docs/howto/add-a-family.md", "python"))
-    (make,) = families.EXAMPLES.values()
+    (make,) = families.ESTIMATORS.values()
     example = make()
     assert pack.matches(example.artifact) and pack.matches({"model": 1}) is None
     bundle = pack.pack(example.artifact, NO_OPTIONS)

@@ -65,33 +65,28 @@ def loaded(family: str, made: Example, folder: Path) -> Loaded:
     return Loaded(made, bundle, import_module(f"{FAMILIES[family]}.score").open_scorer(bundle))
 
 
-@pytest.fixture(params=examples(), ids="-".join)
-def any_model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loaded]:
+_KINDS_OF = {
+    "any_model": (),
+    "recommender": ("RECOMMENDERS", "ITEM_RECOMMENDERS"),
+    "with_users": ("RECOMMENDERS",),
+    "estimator": ("ESTIMATORS",),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs over the examples that it has anything to say of, by the name of its argument."""
+    for name in _KINDS_OF.keys() & set(metafunc.fixturenames):
+        metafunc.parametrize(name, examples(*_KINDS_OF[name]), indirect=True, ids="-".join)
+
+
+def _loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loaded]:
     family, name = request.param
     model = loaded(family, example(family, name), tmp_path)
     yield model
     model.close()
 
 
-@pytest.fixture
-def recommender(any_model: Loaded) -> Loaded:
-    if not isinstance(any_model.example, RecommenderExample):
-        pytest.skip("an estimator")
-    return any_model
-
-
-@pytest.fixture
-def with_users(recommender: Loaded) -> Loaded:
-    if not recommender.example.users:
-        pytest.skip("knows no users")
-    return recommender
-
-
-@pytest.fixture
-def estimator(any_model: Loaded) -> Loaded:
-    if not isinstance(any_model.example, EstimatorExample):
-        pytest.skip("a recommender")
-    return any_model
+any_model, recommender, with_users, estimator = (pytest.fixture(_loaded, name=name) for name in _KINDS_OF)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,7 +1,10 @@
-"""What each family of `models.FAMILIES` brings to the contract: a module of its name, with EXAMPLES.
+"""What each family of `models.FAMILIES` brings to the contract: a module of its name, with examples by name.
 
-    EXAMPLES: dict[str, Callable[[], RecommenderExample | EstimatorExample]]   made with the real library, small, cached
+    RECOMMENDERS: dict[str, Callable[[], RecommenderExample]]        made with the real library, small, cached
+    ITEM_RECOMMENDERS: dict[str, Callable[[], RecommenderExample]]   the same of artifacts that know no users
+    ESTIMATORS: dict[str, Callable[[], EstimatorExample]]
 
+What is tested of an example follows from the dict it is in, so that no example has to be made to know it.
 A family whose scorer is not made of its own arrays alone (a hybrid of its parts, a hosted one of its child) is loaded by
 its own tests through a server, and brings no example: its module says so with OWN_SUITE, the test file that has the same
 promises.
@@ -46,13 +49,21 @@ class EstimatorExample(NamedTuple):
 Example = RecommenderExample | EstimatorExample
 
 
-def examples() -> list[tuple[str, str]]:
-    """(family, name) of every example. Raises ImportError for a listed family without a module."""
-    return [(family, name) for family in FAMILIES for name in getattr(_module(family), "EXAMPLES", {})]
+KINDS = ("RECOMMENDERS", "ITEM_RECOMMENDERS", "ESTIMATORS")
+
+
+def examples(*kinds: str) -> list[tuple[str, str]]:
+    """(family, name) of the examples of these kinds, without any of all. Raises ImportError for a listed family without a module."""
+    return [(family, name) for family in FAMILIES for kind in kinds or KINDS for name in getattr(_module(family), kind, {})]
 
 
 def example(family: str, name: str) -> Example:
-    made: Example = _module(family).EXAMPLES[name]()
+    """Made now, or before. Raises AssertionError for one that stands among those of another kind."""
+    module = _module(family)
+    kind = next(kind for kind in KINDS if name in getattr(module, kind, {}))
+    made: Example = getattr(module, kind)[name]()
+    assert isinstance(made, EstimatorExample) == (kind == "ESTIMATORS")
+    assert isinstance(made, EstimatorExample) or bool(made.users) == (kind == "RECOMMENDERS")
     return made
 
 

@@ -131,14 +131,14 @@ def lightfm_with_features() -> RecommenderExample:
     return RecommenderExample(artifact, [users[row] for row in _ROWS], answers, [items[row] for row in _LIKED])
 
 
-EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {
+RECOMMENDERS: dict[str, Callable[[], RecommenderExample]] = {
     "als": als,
     "als_of_float64": als_of_float64,
     "bpr": bpr,
     "lmf": lmf,
     "nmf": nmf,
     "svd": svd,
-    "bare_nmf": bare_decomposition,
     "lightfm": lightfm,
     "lightfm_with_features": lightfm_with_features,
 }
+ITEM_RECOMMENDERS: dict[str, Callable[[], RecommenderExample]] = {"bare_nmf": bare_decomposition}

@@ -28,4 +28,4 @@ def _example(name: str) -> EstimatorExample:
     return EstimatorExample(estimator, rows[few], predictions[few], None if probabilities is None else probabilities[few])
 
 
-EXAMPLES: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]
+ESTIMATORS: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]

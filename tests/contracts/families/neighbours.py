@@ -87,7 +87,10 @@ def bare() -> RecommenderExample:
     )
 
 
-EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {
+RECOMMENDERS: dict[str, Callable[[], RecommenderExample]] = {
+    name: partial(_item_item, name, kind) for name, kind in zip(ITEM_ITEM, ("mixed", "str", "int", "unicode"), strict=True)
+}
+ITEM_RECOMMENDERS: dict[str, Callable[[], RecommenderExample]] = {
     "similarity": partial(_content, "int"),
     "float32_similarity": partial(_content, "str", similarity="float32"),
     "sparse_similarity": partial(_content, "unicode", similarity="csr", relation="similarity"),
@@ -95,6 +98,5 @@ EXAMPLES: dict[str, Callable[[], RecommenderExample]] = {
     "float32_features": partial(_content, "int64", features="float32", relation="features"),
     "sparse_features": partial(_content, "int", features="csr", relation="features"),
     "features_by_column": partial(_content, "str_", features="csc", relation="features"),
-    **{name: partial(_item_item, name, kind) for name, kind in zip(ITEM_ITEM, ("mixed", "str", "int", "unicode"), strict=True)},
     "bare": bare,
 }

@@ -29,4 +29,4 @@ def _example(name: str) -> EstimatorExample:
     return EstimatorExample(estimator, rows[few], predictions[few], None if by_row is None else by_row[few])
 
 
-EXAMPLES: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]
+ESTIMATORS: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]

@@ -24,7 +24,7 @@ from models import FAMILIES
 from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import Bundle
 from models.packing import pack
-from tests.contracts.families import EstimatorExample, Example, RecommenderExample, example, examples, own_suite
+from tests.contracts.families import Example, RecommenderExample, example, examples, own_suite
 from tests.support import ROOT, run_python
 
 HEAVY = ("sklearn", "implicit", "scipy", "pandas", "joblib", "asyncpg", "aiohttp", "lightfm")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .base import InvalidQuery
 from .bundle import BadBundle, Bundle
 from .ids import falls
+from .sparse import open_cells
 
 MAX_TEXT = 64 << 10
 """Bytes of one text or entry of a list."""
@@ -85,16 +86,9 @@ class _Lists(_Column):
     def __init__(self, prefix: str, kind: str, is_shown: bool, bundle: Bundle, count: int) -> None:
         super().__init__(prefix, kind, is_shown, bundle, count)
         self._words = _Strings(prefix, bundle, None)
-        self._indptr = bundle.array(f"{prefix}.indptr", ndim=1, kinds="i", rows=count + 1)
-        self._indices = bundle.array(f"{prefix}.indices", ndim=1, kinds="iu")
-        if int(self._indptr[0]) != 0 or int(self._indptr[-1]) != len(self._indices):
-            raise BadBundle(f"{prefix} has bounds that do not cover its entries")
-        if bundle.is_checked:
-            return
-        if falls(self._indptr) or (count and int(np.diff(self._indptr).max()) > MAX_LIST):
-            raise BadBundle(f"{prefix} has bounds out of order")
-        if len(self._indices) and (int(self._indices.min()) < 0 or int(self._indices.max()) >= self._words.count):
-            raise BadBundle(f"{prefix} points outside its vocabulary")
+        self._indptr, self._indices = open_cells(bundle, prefix, rows=count, columns=self._words.count)
+        if not bundle.is_checked and count and int(np.diff(self._indptr).max()) > MAX_LIST:
+            raise BadBundle(f"{prefix} has a list of more than {MAX_LIST} words")
 
     def _values(self, rows: NDArray[Any]) -> list[Any]:
         starts, ends = self._indptr[rows].tolist(), self._indptr[rows + 1].tolist()

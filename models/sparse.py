@@ -28,17 +28,9 @@ class Sparse(NamedTuple):
 
     @classmethod
     def open(cls, bundle: Bundle, name: str, *, rows: int, columns: int, data: str = "data", kinds: str = "f") -> Self:
-        """The matrix `name` of a bundle. Raises models.bundle.BadBundle; the cells are looked through where they were not before."""
-        indptr = bundle.array(f"{name}.indptr", ndim=1, kinds="i", rows=rows + 1)
-        indices = bundle.array(f"{name}.indices", ndim=1, kinds="iu")
-        values = bundle.array(f"{name}.{data}", ndim=1, kinds=kinds, rows=len(indices))
-        if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or (not bundle.is_checked and falls(indptr)):
-            raise BadBundle(f"{name} has row bounds out of order")
-        for begin in range(0, 0 if bundle.is_checked else len(indices), _CHUNK):
-            part = indices[begin : begin + _CHUNK]
-            if int(part.min()) < 0 or int(part.max()) >= columns:
-                raise BadBundle(f"{name} points outside its {columns} columns")
-        return cls(indptr, indices, values)
+        """The matrix `name` of a bundle. Raises models.bundle.BadBundle."""
+        indptr, indices = open_cells(bundle, name, rows=rows, columns=columns)
+        return cls(indptr, indices, bundle.array(f"{name}.{data}", ndim=1, kinds=kinds, rows=len(indices)))
 
     def row(self, row: int) -> tuple[NDArray[np.integer], NDArray[np.number]]:
         """Columns and values of a row."""
@@ -73,3 +65,19 @@ class Sparse(NamedTuple):
             end = min(rows, max(begin + 1, end))
             yield begin, end
             begin = end
+
+
+def open_cells(bundle: Bundle, name: str, *, rows: int, columns: int) -> tuple[NDArray[np.signedinteger], NDArray[np.integer]]:
+    """`<name>.indptr` and `<name>.indices` of a bundle: where the cells of each row stand, and their columns.
+
+    Raises models.bundle.BadBundle; the cells are looked through where they were not before.
+    """
+    indptr = bundle.array(f"{name}.indptr", ndim=1, kinds="i", rows=rows + 1)
+    indices = bundle.array(f"{name}.indices", ndim=1, kinds="iu")
+    if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or (not bundle.is_checked and falls(indptr)):
+        raise BadBundle(f"{name} has row bounds out of order")
+    for begin in range(0, 0 if bundle.is_checked else len(indices), _CHUNK):
+        part = indices[begin : begin + _CHUNK]
+        if int(part.min()) < 0 or int(part.max()) >= columns:
+            raise BadBundle(f"{name} points outside its {columns} columns")
+    return indptr, indices

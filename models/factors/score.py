@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
-from models.ids import IdTable, falls
+from models.ids import IdTable
 from models.recommender import NO_ROWS, Recommender, Rows, Subject
+from models.sparse import open_cells
 
 from .fold_in import open_fold_in, unit
 
@@ -68,12 +70,9 @@ class FactorScorer(Recommender):
         self._fold_in = open_fold_in(bundle, self._items, self._embedding)
         self._seen_starts = self._seen_items = self._seen_weights = None
         if "seen.indptr" in bundle.arrays and self._users is not None:
-            self._seen_starts = bundle.array("seen.indptr", ndim=1, kinds="i", rows=len(self._users) + 1)
-            self._seen_items = bundle.array("seen.indices", ndim=1, kinds="iu")
+            self._seen_starts, self._seen_items = open_cells(bundle, "seen", rows=len(self._users), columns=len(self._items))
             if "seen.weights" in bundle.arrays:
                 self._seen_weights = bundle.array("seen.weights", ndim=1, kinds="biuf", rows=len(self._seen_items))
-            if not bundle.is_checked:
-                check_csr(self._seen_starts, self._seen_items, len(self._items))
 
     def ids_in_words(self) -> Mapping[str, str]:
         users = {} if self._user_ids is None else {"users": self._user_ids.in_words()}
@@ -108,7 +107,7 @@ class FactorScorer(Recommender):
         if self._seen_starts is None or self._seen_items is None:
             return NO_ROWS, None
         extent = slice(int(self._seen_starts[row]), int(self._seen_starts[row + 1]))
-        return self._seen_items[extent], None if self._seen_weights is None else self._seen_weights[extent]
+        return self._seen_items[extent].astype(np.int64, copy=False), None if self._seen_weights is None else self._seen_weights[extent]
 
     def liking(self, rows: Rows) -> Subject:
         return Subject(Aim(self._fold_in.vector(rows).astype(self._items.dtype)), rows)
@@ -153,13 +152,13 @@ class FactorScorer(Recommender):
         factors = self._items[rows].astype(np.float64)
         return rounding * length * float(np.sqrt((factors * factors).sum(axis=1).max()))
 
-    def sample(self, users: int, items: int) -> NDArray[Any]:
-        """Scores of that many users (or, where there are none, people who like one item) for that many items, evenly spread."""
-        some_items = self._items[_spread(len(self._items), items)]
+    def sample(self) -> NDArray[Any]:
+        """Scores of some users (or, where there are none, of people who like one item) for some items, evenly spread."""
+        some_items = self._items[sampling.spread(len(self._items), sampling.ITEMS)]
         if self._users is not None:
-            some_users = self._users[_spread(len(self._users), users)]
+            some_users = self._users[sampling.spread(len(self._users), sampling.SUBJECTS)]
         else:
-            likers = [self._fold_in.vector(np.array([row])) for row in _spread(len(self._items), users)]
+            likers = [self._fold_in.vector(np.array([row])) for row in sampling.spread(len(self._items), sampling.SUBJECTS)]
             some_users = np.stack(likers).astype(self._items.dtype)
         found: NDArray[Any] = some_users @ some_items.T
         return found
@@ -181,34 +180,15 @@ def exact_scores(items: NDArray[Any], rows: NDArray[Any], user: NDArray[Any], *,
     return exact
 
 
-def check_csr(indptr: NDArray[Any], indices: NDArray[Any], columns: int) -> None:
-    """Raises BadBundle unless indptr rises from 0 to len(indices) and every index is a column."""
-    if int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or falls(indptr):
-        raise BadBundle("seen items have row bounds out of order")
-    for begin in range(0, len(indices), 1 << 20):
-        part = indices[begin : begin + (1 << 20)]
-        if int(part.min()) < 0 or int(part.max()) >= columns:
-            raise BadBundle("seen items point outside the catalogue")
-
-
 def open_scorer(bundle: Bundle) -> FactorScorer:
     """The scorer of a bundle of this family. Raises models.bundle.BadBundle."""
     return FactorScorer(bundle)
 
 
 def warm(scorer: FactorScorer) -> dict[str, Any]:
-    """Score 64 users x 4,096 items, evenly spread: {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if none is finite."""
-    scores = scorer.sample(64, 4096).ravel()
-    finite = scores[np.isfinite(scores)]
-    if not len(finite):
-        if len(scores):
-            raise BadBundle("the factors give no finite score")
-        return {"score_range": None}
-    ranked = np.sort(finite)  # not np.percentile: it imports modules, and by now the child can open no file
-    at = {"min": 0.0, "p50": 0.5, "p99": 0.99, "max": 1.0}
-    return {"score_range": {name: float(ranked[round(share * (len(ranked) - 1))]) for name, share in at.items()}}
-
-
-def _spread(rows: int, most: int) -> NDArray[Any]:
-    """At most `most` row numbers, evenly spread over all."""
-    return np.arange(0, rows, max(1, -(-rows // most)))
+    """Score a sample: {"score_range": {"min","p50","p99","max"}}. Raises BadBundle if no score is finite."""
+    scores = scorer.sample()
+    found = sampling.score_range(scores)
+    if found is None and scores.size:
+        raise BadBundle("the factors give no finite score")
+    return {"score_range": found}

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
@@ -24,9 +25,6 @@ from models.sparse import Sparse
 
 from .relations import Weights, open_relation
 from .similarity import DenseSimilarity, SparseSimilarity
-
-_SAMPLED_PROFILES = 64
-_SAMPLED_ITEMS = 4096
 
 
 class Profile(NamedTuple):
@@ -130,29 +128,21 @@ def warm(scorer: NeighbourScorer) -> dict[str, Any]:
             line = relation.sums(rows, weights)
             line[rows] = np.nan
         else:
-            some = _spread(relation.count, _SAMPLED_ITEMS)
+            some = sampling.spread(relation.count, sampling.ITEMS)
             line = relation.exact(rows, weights, some)
             is_own = np.zeros(relation.count, np.bool_)
             is_own[rows] = True
             line[is_own[some]] = np.nan
         line = line[np.isfinite(line)]
-        found.append(line[_spread(len(line), _SAMPLED_ITEMS)])
-    ranked = np.sort(np.concatenate(found)) if found else np.zeros(0)
-    if not len(ranked):
-        if relation.count > 1 and not are_listed:
-            raise BadBundle("the items give no finite score")
-        return {"score_range": None}
-    at = {"min": 0.0, "p50": 0.5, "p99": 0.99, "max": 1.0}
-    return {"score_range": {name: float(ranked[round(share * (len(ranked) - 1))]) for name, share in at.items()}}
+        found.append(line[sampling.spread(len(line), sampling.ITEMS)])
+    scores = sampling.score_range(np.concatenate([np.zeros(0), *found]))
+    if scores is None and relation.count > 1 and not are_listed:
+        raise BadBundle("the items give no finite score")
+    return {"score_range": scores}
 
 
 def _sampled_subjects(scorer: NeighbourScorer) -> list[Subject]:
     if scorer._user_ids is None:
-        return [scorer.liking(np.array([row])) for row in _spread(scorer.items.count, _SAMPLED_PROFILES).tolist()]
-    users = scorer._user_ids.ids(_spread(scorer._user_ids.count, _SAMPLED_PROFILES))
+        return [scorer.liking(np.array([row])) for row in sampling.spread(scorer.items.count, sampling.SUBJECTS).tolist()]
+    users = scorer._user_ids.ids(sampling.spread(scorer._user_ids.count, sampling.SUBJECTS))
     return [subject for user in users if (subject := scorer.user(user)) is not None]
-
-
-def _spread(rows: int, most: int) -> Rows:
-    """At most `most` row numbers, evenly spread over all."""
-    return np.arange(0, rows, max(1, -(-rows // most)), dtype=np.int64)

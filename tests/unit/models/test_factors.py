@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import BadBundle, Bundle
-from models.factors.score import check_csr, open_scorer, warm
+from models.factors.score import open_scorer, warm
 
 from .building import factors_bundle, naive, scorer_of
 
@@ -165,17 +165,6 @@ def test_arrays_that_contradict_each_other(change: dict[str, Any]) -> None:
     arrays = {name: array for name, array in {**good.arrays, **change}.items() if array is not None}
     with pytest.raises(BadBundle):
         open_scorer(Bundle(good.family, arrays, good.meta))
-
-
-@pytest.mark.parametrize("dtype", ["i1", "i8", "u1"])
-def test_row_bounds_that_fall_so_far_that_their_difference_wraps(dtype: str) -> None:
-    bounds = {"i1": [0, 100, -100, 4], "i8": [0, 2**62, -(2**62) - 1, 4], "u1": [0, 3, 1, 4]}[dtype]
-    with pytest.raises(BadBundle, match="out of order"):
-        check_csr(np.array(bounds, dtype), np.zeros(4, "i4"), 5)
-
-
-def test_seen_items_without_any() -> None:
-    check_csr(np.zeros(4, "i8"), np.zeros(0, "i4"), 5)
 
 
 def test_warming_scores_a_sample() -> None:

@@ -10,9 +10,9 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bundle import Bundle
+from models.bundle import BadBundle, Bundle
 from models.recommender_records import Csr, seen_items, sparse_matrix
-from models.sparse import Sparse
+from models.sparse import Sparse, open_cells
 
 from .in_memory import records_of
 
@@ -46,6 +46,36 @@ def test_products_and_chosen_rows(matrix: Any, chunk: int, data: st.DataObject) 
         assert dict(zip(columns.tolist(), values.tolist(), strict=True)) == dict(
             zip(matrix[row].indices.tolist(), matrix[row].data.tolist(), strict=True)
         )
+
+
+def cells_of(indptr: Any, indices: Any, *, is_checked: bool = False) -> Any:
+    bundle = Bundle("factors", {"m.indptr": indptr, "m.indices": indices}, is_checked=is_checked)
+    return open_cells(bundle, "m", rows=len(indptr) - 1, columns=5)
+
+
+@pytest.mark.parametrize("bounds", [[0, 2, 1, 4], [1, 1, 2, 4], [0, 1, 2, 3], [0, 1, 2, 5]])
+def test_row_bounds_out_of_order(bounds: list[int]) -> None:
+    with pytest.raises(BadBundle, match="out of order"):
+        cells_of(np.array(bounds), np.zeros(4, "i4"))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i8"])
+def test_row_bounds_that_fall_so_far_that_their_difference_wraps(dtype: str) -> None:
+    bounds = {"i1": [0, 100, -100, 4], "i8": [0, 2**62, -(2**62) - 1, 4]}[dtype]
+    with pytest.raises(BadBundle, match="out of order"):
+        cells_of(np.array(bounds, dtype), np.zeros(4, "i4"))
+
+
+@pytest.mark.parametrize("column", [-1, 5])
+def test_a_column_that_is_not_there(column: int) -> None:
+    with pytest.raises(BadBundle, match="outside its 5 columns"):
+        cells_of(np.array([0, 1, 2]), np.array([4, column]))
+
+
+def test_no_cells_at_all_and_cells_that_were_looked_through_before() -> None:
+    assert len(cells_of(np.zeros(4, "i8"), np.zeros(0, "i4"))[1]) == 0
+    with pytest.raises(BadBundle, match="out of order"):  # this much costs nothing
+        cells_of(np.array([0, 1, 2]), np.zeros(1, "i4"), is_checked=True)
 
 
 def scipy_of(csr: Csr) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import configparser
 import json
 import re
 from collections.abc import Iterator
@@ -332,3 +333,17 @@ def test_decisions_are_numbered_without_a_gap_and_have_the_three_parts() -> None
 @every_page
 def test_the_project_speaks_only_of_itself(page: Path) -> None:
     assert re.findall(r"DESIGN\.md|FACTS\.md|ANCHORS\.md|/root\b|/work\b|\bissue #?\d+", text_of(page)) == []
+
+
+def test_every_extra_that_is_named_is_declared() -> None:
+    declared = configparser.ConfigParser()
+    declared.read(ROOT / "setup.cfg")
+    named = {extra for page in PAGES for extra in re.findall(r"holdfast\[(\w+)\]", text_of(page))}
+    named |= set(re.findall(r"EXTRAS=(\w+)", "".join([*map(text_of, PAGES), text_of("Dockerfile")])))
+    assert {"train", "sklearn"} <= named <= set(declared["options.extras_require"])
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/architecture.md"])
+def test_the_tables_of_families_name_them_all_in_their_order(path: str) -> None:
+    rows = [name for name in re.findall(r"^\| `(\w+)` \|", text_of(path), re.MULTILINE) if name in FAMILIES]
+    assert rows == list(FAMILIES)

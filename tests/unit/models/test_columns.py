@@ -85,7 +85,7 @@ def test_kinds_of_values(values: Any, wanted: list[Any]) -> None:
     "value",
     [
         {"a": 1},
-        object(),
+        Ellipsis,
         b"x",
         [1.0],
         ["a", 1],

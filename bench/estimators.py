@@ -2,7 +2,7 @@
 
 Every classifier and regressor of `sklearn.utils.all_estimators()` is fitted on a small numeric set, saved with joblib, and
 loaded by the real loader; the family that took it, and its reason, make the table. Does not cover: comparing predictions
-(`tests/acceptance/test_estimators.py` does, over HTTP, for all of them).
+(`tests/acceptance/estimators.py` does, over HTTP, for all of them).
 """
 
 from __future__ import annotations

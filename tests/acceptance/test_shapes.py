@@ -2,7 +2,7 @@
 
 Covers: each example of the contract (`tests.contracts.families`), saved in turns by pickle and joblib, in a server that has
 neither sklearn nor implicit, scipy, pandas or joblib: the answers over HTTP are the library's own. Does not cover: hosted
-models and hybrids, which need a library or parts (`test_hosted`, `test_estimators`, `test_hybrid`).
+models and hybrids, which need a library or parts (`test_hosted`, `test_estimators_*`, `test_hybrid`).
 """
 
 from __future__ import annotations

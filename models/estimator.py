@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from .base import InvalidQuery
 from .bundle import BadBundle, Bundle
 
+WRAPPER_KEYS = ("model", "estimator", "classifier", "regressor", "pipeline")
+"""Keys of a dict under which people save an estimator, beside a date, metrics and the like."""
+
 _NUMBERS = frozenset((int, float, bool, NoneType))
 _FLOAT32_LIMIT = (2.0 - 2.0**-24) * 2.0**127
 """The smallest magnitude that rounds to an infinite float32."""
@@ -275,4 +278,4 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(told[:_NAMED]) + (f" and {len(told) - _NAMED} more" if len(told) > _NAMED else "")
 
 
-__all__ = ["InvalidQuery", "Signature", "is_label", "is_text"]
+__all__ = ["WRAPPER_KEYS", "InvalidQuery", "Signature", "is_label", "is_text"]

@@ -9,12 +9,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from .estimator import Signature, is_label, is_text
+from .estimator import WRAPPER_KEYS, Signature, is_label, is_text
 from .packing import PackError
 from .records import Array, Record, is_index, is_record
-
-WRAPPER_KEYS = ("model", "estimator", "classifier", "regressor", "pipeline")
-"""Keys under which people save an estimator, beside a date, metrics and the like."""
 
 
 def unwrap(root: Any) -> Record | None:

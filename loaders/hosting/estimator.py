@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from loaders.errors import UnknownFormat
-from models.estimator import Signature, is_label
+from models.estimator import WRAPPER_KEYS, Signature, is_label
 
-WRAPPER_KEYS = ("model", "estimator", "classifier", "regressor", "pipeline")
 _COMPOSED = ("steps", "transformers", "transformer_list", "estimator", "estimators", "base_estimator", "regressor")
 """Attributes of estimators that are made of others: what those take, only they know."""
 _MOST_NAMES = 100_000

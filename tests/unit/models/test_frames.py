@@ -117,7 +117,7 @@ def test_tables_without_pandas(table: Any, wanted: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "table", [None, 1, "text", [], {}, [1], {"a": 1}, {1: [1]}, {"a": [1], "b": [1, 2]}, {"a": np.zeros((2, 2))}, Ellipsis], ids=str
+    "table", [None, 1, "text", [], {}, [1], {"a": 1}, {1: [1]}, {"a": [1], "b": [1, 2]}, {"a": np.zeros((2, 2))}, slice(3)], ids=str
 )
 def test_what_is_no_table(table: Any, tmp_path: Path) -> None:
     with records_of(table, tmp_path) as root, pytest.raises(PackError) as caught:

@@ -297,7 +297,7 @@ def _sample(path: Path, size: int) -> str:
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _model_of(partial: Path) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import mmap
 import os
 from math import prod
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from loaders.errors import DiskFull, SegmentInvalid
 from loaders.formats.safetensors import DTYPES, BadHeader, header_length, parse
+from loaders.told import read_json
 from models.bundle import Bundle
 
 HEADER = 64 << 10
@@ -169,7 +169,7 @@ def _open(fd: int, size: int, artifact_fd: int | None, is_checked: bool) -> Bund
     if length > HEADER - 8:  # the writer's is never longer, and JSON takes many times its size in memory
         raise BadHeader(f"a header of {length} bytes")
     entries, metadata = parse(os.pread(fd, 8 + length, 0), size)
-    note = json.loads(metadata["holdfast"])
+    note = read_json(metadata["holdfast"])
     family, meta, details, adopted, transposed = (note[key] for key in ("family", "meta", "details", "adopted", "transposed"))
     if not (isinstance(family, str) and all(isinstance(part, dict) for part in (meta, details, adopted)) and isinstance(transposed, list)):
         raise BadHeader("the note is malformed")

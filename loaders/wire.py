@@ -12,6 +12,8 @@ import json
 import socket
 from typing import Any
 
+from loaders.told import read_json
+
 MAX_FRAME = 1 << 20
 
 
@@ -34,7 +36,7 @@ def framed(text: bytes, limit: int) -> bytes:
 def decode(text: bytes) -> dict[str, Any]:
     """The object of a frame's bytes. Raises WireError."""
     try:
-        frame = json.loads(text)
+        frame = read_json(text)
     except (ValueError, RecursionError) as error:
         raise WireError("a frame is not JSON") from error
     if not isinstance(frame, dict) or not isinstance(frame.get("kind"), str):

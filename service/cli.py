@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from service.version import program_version
 
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before numpy is imported anywhere: every further BLAS thread costs 40 MB, and requests run side by side already.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = build_parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8, and a terminal need not know every sign
     if sys.platform != "linux":
         print(f"holdfast: needs Linux (memfd, rlimits), not {sys.platform}: run it in a container.", file=sys.stderr)
         return EXIT_USAGE

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
+from loaders.told import whole
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -15,4 +17,11 @@ def reply(
 ) -> web.Response:
     """A JSON response."""
     sent = {"Cache-Control": "no-store", "Server": "holdfast", **(headers or {})}
-    return web.Response(status=status, body=_encoder.encode(body), content_type=content_type, headers=sent)
+    return web.Response(status=status, body=_encoded(body), content_type=content_type, headers=sent)
+
+
+def _encoded(body: object) -> bytes:
+    try:
+        return _encoder.encode(body)
+    except UnicodeEncodeError:  # the name of a file, say, that is no UTF-8
+        return _encoder.encode(whole(body))

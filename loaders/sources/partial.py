@@ -67,4 +67,4 @@ def discard(into: Path) -> None:
 
 def _origin(uri: str) -> str:
     # A digest: the address may hold a signature or a password.
-    return hashlib.sha256(uri.encode()).hexdigest()
+    return hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()

@@ -231,6 +231,15 @@ def test_transposed_arrays_and_pads() -> None:
     np.testing.assert_array_equal(arrays["a"], ARRAY.T)
 
 
+def test_text_that_is_no_utf8_is_mended_where_it_enters() -> None:
+    """Else one model's details would keep the status of all models from being written."""
+    details = {"trained_at": "20\ud800", "\udfff": ["\ud800", {"a": "\U0001f30a"}]}
+    assert map_of(segment_of({**NOTE, "details": details})).bundle.details == {
+        "trained_at": "20\ufffd",
+        "\ufffd": ["\ufffd", {"a": "\U0001f30a"}],
+    }
+
+
 def test_adopted_arrays_lie_in_the_artifact() -> None:
     note = {**NOTE, "adopted": {"b": {"offset": 16, "dtype": "F32", "shape": [3, 4]}}}
     mapping = map_of(segment_of(note, [entry("a", HEADER, 3, 4)], ARRAY.tobytes()), bytes(16) + (ARRAY + 1).tobytes())

@@ -31,6 +31,11 @@ def ends() -> Iterator[Ends]:
     made.raw.close()
 
 
+def test_text_that_is_no_utf8_is_mended_where_it_enters() -> None:
+    said = decode(b'{"kind": "error", "message": "\\ud800 \\ud83c\\udf0a \xed\xa0\x80", "\\uDFFF": ["\\\\ud800", null]}')
+    assert said == {"kind": "error", "message": "\ufffd \U0001f30a \ufffd\ufffd\ufffd", "\ufffd": ["\\ud800", None]}
+
+
 @given(frames)
 def test_a_frame_comes_back(fields: dict[str, Any]) -> None:
     frame = {**fields, "kind": "progress"}

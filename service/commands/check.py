@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.commands.configuration import add_config_arguments, settings_of
-from service.commands.progress import bytes_in_words
+from service.commands.progress import bytes_in_words, printable
 
 if TYPE_CHECKING:
     from config.schema import ModelSettings, Settings
@@ -102,7 +102,7 @@ def report_lines(artifact: str, report: Mapping[str, Any]) -> list[str]:
         else:
             lines.append(f"  {name}: {_in_words(name, value)}")
     lines.append(f"verdict: {report['verdict']}" + (f": {report['message']}" if "message" in report else ""))
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _in_words(name: str, value: object) -> str:

@@ -62,7 +62,12 @@ def model_line(model: dict[str, object]) -> str:
         words.append(f"({model['reason']})")
     if isinstance(failure, dict):
         words.append(f"{failure['type']}: {failure['message']}")
-    return " ".join(word for word in words if word)
+    return printable(" ".join(word for word in words if word))
+
+
+def printable(line: str) -> str:
+    """The line with escapes for what is no sign: names in a file may hold a terminal's control sequences."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
 def _bar(share: float) -> str:

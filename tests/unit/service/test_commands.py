@@ -65,6 +65,15 @@ def test_the_report_of_a_check() -> None:
     assert report_lines("x", {"verdict": "corrupt_artifact", "message": "cut short"})[-1] == "verdict: corrupt_artifact: cut short"
 
 
+def test_what_a_file_says_does_not_steer_the_terminal() -> None:
+    components = [{"name": "\x1b]0;owned\x07é 日本", "type": "dict", "shape": [], "bytes": 0}]
+    told = "\n".join(
+        report_lines("x", {"verdict": "corrupt_artifact", "message": "no\x1b[2J\r\nverdict: ok\ud800", "components": components})
+    )
+    assert "\x1b" not in told and "\x07" not in told and "\nverdict: ok" not in told
+    assert "\\x1b]0;owned\\x07é 日本" in told and told.endswith("verdict: corrupt_artifact: no\\x1b[2J\\r\\nverdict: ok\\ud800")
+
+
 @pytest.mark.parametrize("url", ["file:///etc", "localhost:8000", ""])
 def test_only_http_is_asked(url: str) -> None:
     with pytest.raises(ValueError, match="http"):

@@ -7,7 +7,7 @@ rows, diversity, explanations, columns. Does not cover: scores (each family fill
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -150,18 +150,16 @@ class Recommender(ABC):
                 raise UnknownEntity("item_id", f"item {query.similar_to!r} is not in the model")
             return [self.item(row)]
         if query.users:
-            is_batch = len(query.users) != 1
-            found = [self.user(user) for user in query.users]
-            return [
-                UnknownEntity(f"users[{at}]" if is_batch else "user_id", f"user {query.users[at]!r} is not in the model")
-                if subject is None
-                else subject
-                for at, subject in enumerate(found)
-            ]
+            fields = [f"users[{at}]" for at in range(len(query.users))] if len(query.users) != 1 else ["user_id"]
+            return [self.user(user) or self._unknown_user(user, field) for user, field in zip(query.users, fields, strict=True)]
         rows = self._rows(query.liked)
         if not len(rows):
-            raise UnknownEntity("liked", "none of these items is in the model")
+            hint = _hint(query.liked[0], self.items.row) if query.liked else ""
+            raise UnknownEntity("liked", f"none of these items is in the model{hint}")
         return [self.liking(rows)]
+
+    def _unknown_user(self, user: Id, field: str) -> UnknownEntity:
+        return UnknownEntity(field, f"user {user!r} is not in the model{_hint(user, self.user)}")
 
     def _rows(self, ids: Sequence[Id]) -> Rows:
         known = sorted({row for id in ids if (row := self.items.row(id)) is not None})
@@ -231,3 +229,11 @@ class Recommender(ABC):
                 ids = self.items.ids(subject.history[places]) if names is None else [names[place] for place in places]
                 named.append([(id, part) for id, part in zip(ids, line, strict=True) if part > 0])
         return named
+
+
+def _hint(unknown: Id, find: Callable[[Id], object]) -> str:
+    """That the id is known in the other kind, if it is: the likeliest mistake in asking."""
+    other: Id | None = str(unknown)
+    if isinstance(unknown, str):
+        other = int(unknown) if unknown.isascii() and unknown.isdecimal() and len(unknown) < 20 else None
+    return "" if other is None or find(other) is None else f", but {other!r} is: ids keep their kind"

@@ -61,6 +61,7 @@ class BoundHybrid(Recommender):
     """A hybrid and its parts, for as long as one question holds them. A subject's state is a tuple of one or two terms."""
 
     family = "hybrid"
+    items: UnionItems
 
     def __init__(
         self,
@@ -178,7 +179,10 @@ class BoundHybrid(Recommender):
         share = self._blending.content_share(len(history)) if len(subjects) == 2 else float(CONTENT in subjects)
         weights = {CONTENT: share, COLLABORATIVE: 1.0 - share}
         terms = tuple(Term(role, subjects[role], weights[role], scales[role]) for role in self._parts if role in subjects)
-        return Subject(terms, history, {"answered_by": [term.role for term in terms], "content_weight": round(share, 4)})
+        notes: dict[str, Any] = {"answered_by": [term.role for term in terms], "content_weight": round(share, 4)}
+        if not self._alignment().shared:
+            notes["warnings"] = [f"the parts have no item in common: {self.items.in_words()}"]
+        return Subject(terms, history, notes)
 
     # -- scores --------------------------------------------------------------------------------------------------------
 

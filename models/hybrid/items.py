@@ -18,6 +18,8 @@ from models.base import Id, InvalidQuery
 from models.catalogue import Catalogue
 from models.ids import IdTable
 
+from .blending import COLLABORATIVE, CONTENT
+
 NOWHERE = -1
 
 
@@ -26,12 +28,13 @@ class Alignment:
     """Where the content part's items are in the union. Arrays of its own: it holds nothing of the parts.
 
     union_of_content: (content items,) int32, the row of each in the union. content_of: (items of the union,) int32, the
-    content part's row of each, -1 where it has none. collaborative: items of the collaborative part.
+    content part's row of each, -1 where it has none. collaborative: items of the collaborative part. shared: items of both.
     """
 
     union_of_content: NDArray[np.int32]
     content_of: NDArray[np.int32]
     collaborative: int
+    shared: int
 
     @property
     def count(self) -> int:
@@ -46,7 +49,7 @@ def align(content: IdTable, collaborative: IdTable) -> Alignment:
     union_of_content = np.where(is_new, collaborative.count + np.cumsum(is_new) - 1, there).astype(np.int32)
     content_of = np.full(collaborative.count + int(is_new.sum()), NOWHERE, np.int32)
     content_of[union_of_content] = np.arange(content.count, dtype=np.int32)
-    return Alignment(union_of_content, content_of, collaborative.count)
+    return Alignment(union_of_content, content_of, collaborative.count, int((~is_new).sum()))
 
 
 class UnionItems:
@@ -60,6 +63,10 @@ class UnionItems:
     @property
     def count(self) -> int:
         return self._alignment().count
+
+    def in_words(self) -> str:
+        """Kind and first ids of each part, for a person."""
+        return f"{CONTENT} has {self._content.in_words()}; {COLLABORATIVE} has {self._collaborative.in_words()}"
 
     def row(self, id: Id) -> int | None:
         row = self._collaborative.row(id)

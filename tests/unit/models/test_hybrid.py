@@ -350,3 +350,16 @@ def test_numbers_that_are_none_are_refused_in_the_child_and_in_the_server(messag
     assert caught.value.type == "corrupt_artifact"
     with pytest.raises(BadBundle, match=message):
         open_scorer(Bundle("hybrid", {}, {**SAVED, **WRONG[message]}, {}))
+
+
+# -- parts that do not meet -----------------------------------------------------------------------------------------------
+
+
+def test_parts_without_an_item_in_common_are_told_of_in_each_answer(parts: Parts) -> None:
+    """The commonest cause: the ids are numbers in one artifact and text in the other."""
+    apart = Parts(factors_part(range(20), 1), parts.collaborative).bind()
+    (warning,) = only(apart.recommend(Query([3]))).notes["warnings"]
+    assert "no item in common" in warning and "content has int: 0, 1, 2" in warning and "collaborative has str: 'i0', 'i1'" in warning
+    for answer in (*apart.recommend(Query([3, NEWCOMER])), *apart.recommend(Query(liked=[1])), *apart.recommend(Query(similar_to="i1"))):
+        assert isinstance(answer, Ranking) and answer.notes["warnings"] == [warning]
+    assert "warnings" not in only(parts.bind().recommend(Query([3]))).notes

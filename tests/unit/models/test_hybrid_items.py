@@ -74,6 +74,7 @@ def union() -> UnionItems:
     content = catalogue([7, 5, 9, 3], {"title": ["seven", None, "nine", "three"]}, [["a"], ["b"], ["a", "b"], []])
     collaborative = catalogue([5, 1, 3], {"title": ["FIVE", "ONE", "THREE"], "plays": [50, 10, 30]}, [["c"], ["a"], ["c"]])
     alignment = align(content.table, collaborative.table)
+    assert alignment.shared == 2
     return UnionItems(content, collaborative, lambda: alignment)
 
 

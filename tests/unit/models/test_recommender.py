@@ -109,6 +109,18 @@ def test_exclusions_meet() -> None:
     assert set(top(found, Query(liked=liked, only=only, k=300)).items) == set(only) - set(liked)
 
 
+def test_an_id_of_the_other_kind_is_told_from_one_that_nobody_knows() -> None:
+    found = some(users=4)
+    one, nobody, spelt = found.recommend(Query(["3", 9, "03"], 3))
+    assert all(isinstance(answer, UnknownEntity) for answer in (one, nobody, spelt))
+    assert one.message == "user '3' is not in the model, but 3 is: ids keep their kind"
+    assert (one.field, nobody.field, nobody.message) == ("users[0]", "users[1]", "user 9 is not in the model")
+    with pytest.raises(UnknownEntity, match="none of these items is in the model, but 1007 is"):
+        found.recommend(Query(liked=["1007", "8"]))
+    with pytest.raises(UnknownEntity, match=r"in the model$"):
+        found.recommend(Query(liked=["x", "²", "9" * 5000]))
+
+
 def test_the_same_item_twice_is_liked_once() -> None:
     found = some()
     assert top(found, Query(liked=[1004, 1002, 1004], k=9)) == top(found, Query(liked=[1002, 1004], k=9))

@@ -270,6 +270,17 @@ def test_a_part_that_is_unloaded_and_loaded_again(tmp_path: Path) -> None:
         assert ids_of(ask(server, {"user_id": USER})) == ids_of(before)
 
 
+def test_parts_whose_ids_are_of_two_kinds_are_told_of(tmp_path: Path) -> None:
+    models = files(tmp_path)
+    models["collaborative"]["source"] = str(write(nmf_dict("str"), tmp_path / "texts.joblib", "joblib"))
+    with serving(tmp_path, {"models": models}) as server:
+        server.wait_ready("hybrid")
+        (warning,) = ask(server, {"liked": CONTENT_IDS[:2]})["warnings"]
+        assert warning.startswith("the parts have no item in common: content has int: 503, 510, ")
+        batch = ask(server, {"users": [make_ids("str", USERS)[0], USER]})["results"]
+        assert batch[0]["warnings"] == [warning] and batch[0]["answered_by"] == ["collaborative"] and "error" in batch[1]
+
+
 def test_parts_that_nobody_configured_and_those_that_are_none(tmp_path: Path) -> None:
     models = files(tmp_path)
     alone = {"lonely": models["hybrid"], "twice": models["hybrid"], "mixed": models["hybrid"]}

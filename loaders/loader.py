@@ -1,21 +1,19 @@
-"""From a configured model to a mapped version: fetch, run the capped child, seal, check, map, keep.
+"""From a configured model to a version that answers: run the capped child, seal, check, map, keep; bring back what is kept.
 
 Covers: the order of those steps and what is kept for the next start. Does not cover: when they run and what a failure leads
-to (`service.lifecycle`). Event loop only; every blocking step is in a thread.
+to (`service.lifecycle`), bringing the artifact (`loaders.fetching`). Event loop only; every blocking step is in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import secrets
 import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +23,8 @@ import numpy as np
 
 from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
-from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, PartUnavailable, Retry, SegmentInvalid
+from loaders.errors import PartUnavailable, SegmentInvalid
+from loaders.fetching import Fetching, StoredArtifact, disk_errors
 from loaders.hosting.allowed import untrusted, untrusted_type
 from loaders.hosting.scorer import HostedModel
 from loaders.hosting.starting import HOSTED, start_hosted
@@ -35,7 +34,7 @@ from loaders.plan import load_plan, need_bytes
 from loaders.process import CappedChild, to_the_end
 from loaders.segment import Destination, survivors
 from loaders.segment import Mapping as SegmentMapping
-from loaders.sources import Revision, limits_of, open_source
+from loaders.sources import open_source
 from loaders.sources.address import scheme_of
 from loaders.version import Version
 from models import FAMILIES
@@ -49,16 +48,6 @@ _NUMPY_MAJOR = np.__version__.partition(".")[0]
 V = TypeVar("V", Version, "Version | None")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArtifact:
-    """A whole artifact in the store. `sha256` is None where it was not computed on the way."""
-
-    path: Path
-    revision: str
-    size: int
-    sha256: str | None
-
-
 class Loader:
     """The loader behind the lifecycle's port. Owns the store between `open` and `aclose`."""
 
@@ -69,8 +58,7 @@ class Loader:
         """Versions that are mapped now, by name."""
         self._starting = asyncio.Semaphore(settings.loading.concurrency)
         """Hosted models that come back at a start: each takes a processor and its memory at the same time."""
-        self._unloaded: dict[str, StoredArtifact] = {}
-        """Fetched artifacts whose load failed in a way that is tried again: gigabytes that need not come twice."""
+        self._fetching = Fetching(self.store, settings.s3, _NUMPY_MAJOR)
 
     async def open(self) -> None:
         """Raises OSError, loaders.cache.StoreInUse."""
@@ -114,7 +102,7 @@ class Loader:
             return None
         began = time.monotonic()
         async with self._starting:
-            with contextlib.ExitStack() as stack, _disk_errors("loading"):
+            with contextlib.ExitStack() as stack, disk_errors("loading"):
                 artifact_fd = _open(stack, self.store.artifacts / kept.artifact.name)
                 hosted, facts = await self._start(model, artifact_fd, kept.size, _text(kept.load.get("format")), lambda frame: None)
         load = {**kept.load, **facts, "seconds": round(time.monotonic() - began, 3)}
@@ -126,59 +114,7 @@ class Loader:
         self, model: ModelSettings, *, known: str | None, on_progress: Callable[[int, int | None], None]
     ) -> StoredArtifact | None:
         """What is current, in the store; None when the source says that `known` still is. Raises LoadError."""
-        into = self.store.partial_path(model)
-        there = self._unloaded.pop(model.name, None)
-        try:
-            await asyncio.to_thread(self.store.hold, model.name, into.name)
-            if there is None and known is None:
-                there = await asyncio.to_thread(self._kept_artifact, model)
-            fetched = await self._fetch(model, into, known, there, on_progress)
-        except BaseException:
-            await asyncio.to_thread(self.store.let_go, model.name)
-            raise
-        if fetched is None:
-            await asyncio.to_thread(self.store.let_go, model.name)
-        return fetched
-
-    async def _fetch(
-        self,
-        model: ModelSettings,
-        into: Path,
-        known: str | None,
-        there: StoredArtifact | None,
-        on_progress: Callable[[int, int | None], None],
-    ) -> StoredArtifact | None:
-        source = open_source(model, self._settings.s3)
-        # What lies here unloaded is asked about before what serves: it is the newer one.
-        asked = there.revision if there is not None else known
-        known_revision = Revision(asked) if asked is not None else None
-        with _disk_errors("fetching"):
-            fetched = await source.fetch(into, limits=limits_of(model), on_progress=on_progress, known=known_revision)
-            if fetched is None:
-                if there is not None:
-                    on_progress(there.size, there.size)
-                return there
-            if model.sha256 and fetched.sha256 is not None and fetched.sha256 != model.sha256.lower():
-                await asyncio.to_thread(fetched.path.unlink, missing_ok=True)
-                raise DigestMismatch(
-                    f"the artifact's SHA-256 is {fetched.sha256}, configured is {model.sha256.lower()}", revision=fetched.revision.token
-                )
-            path = await asyncio.to_thread(self.store.take, model.name, fetched.path, secrets.token_hex(8))
-        return StoredArtifact(path, fetched.revision.token, fetched.size, fetched.sha256)
-
-    def _kept_artifact(self, model: ModelSettings) -> StoredArtifact | None:
-        """The artifact of the kept record, where it came from this source and is still there; then it is held. Blocking."""
-        kept = self.store.kept(model.name)
-        if kept is None or kept.artifact is None:
-            return None
-        self.store.hold(model.name, kept.artifact.name)  # before looking: the source is asked meanwhile
-        if not kept.artifact.holds(self.store.artifacts):
-            return None
-        if kept.key != segment_key(model, _NUMPY_MAJOR) and kept.key != segment_key(
-            replace(model, family="auto", id_column=""), _NUMPY_MAJOR
-        ):
-            return None
-        return StoredArtifact(self.store.artifacts / kept.artifact.name, kept.revision, kept.size, kept.sha256)
+        return await self._fetching.fetch(model, known=known, on_progress=on_progress)
 
     # -- load ---------------------------------------------------------------------------------------------------------
 
@@ -197,14 +133,12 @@ class Loader:
         try:
             return await self._with_parts(model, await self._load(model, artifact, _phases(on_phase)))
         except BaseException as error:
-            await asyncio.to_thread(self.store.let_go, model.name, artifact.path.name if _is_worth_keeping(model, error) else None)
-            if _is_worth_keeping(model, error):
-                self._unloaded[model.name] = artifact
+            await self._fetching.failed(model, artifact, error)
             raise
 
     async def _load(self, model: ModelSettings, artifact: StoredArtifact, from_phase: Callable[[Any], None]) -> Version:
         began = time.monotonic()
-        with contextlib.ExitStack() as stack, _disk_errors("loading"):
+        with contextlib.ExitStack() as stack, disk_errors("loading"):
             artifact_fd = _open(stack, artifact.path)
             in_memory = model.segment == "memory"
             making = asyncio.ensure_future(asyncio.to_thread(Destination, None if in_memory else self.store.segments))
@@ -292,7 +226,7 @@ class Loader:
             segment_bytes=segment_bytes,
             load={"seconds": round(time.monotonic() - began, 3), **load},
         )
-        with _disk_errors("keeping the record"):
+        with disk_errors("keeping the record"):
             await asyncio.to_thread(self.store.keep, kept)
         return kept
 
@@ -318,14 +252,8 @@ class Loader:
 
     async def clear(self, model: str | None) -> int:
         """Delete fetched artifacts and segments, but none that is mapped: what serves keeps its warm restart. Bytes freed."""
-        for name in [name for name in self._unloaded if model in (None, name)]:
-            del self._unloaded[name]
-            await asyncio.to_thread(self.store.let_go, name)
+        await self._fetching.forget(model)
         return await asyncio.to_thread(self.store.clear, model, frozenset(+self._mapped))
-
-
-def _is_worth_keeping(model: ModelSettings, error: BaseException) -> bool:
-    return isinstance(error, LoadError) and error.retry in (Retry.BACKOFF, Retry.LIMITED, Retry.ONCE) and scheme_of(model.source) != "file"
 
 
 def _publish(destination: Destination, artifact_fd: int, target: Path | None) -> SegmentMapping:
@@ -370,20 +298,6 @@ def _phases(on_phase: OnPhase) -> Callable[[Any], None]:
             on_phase(phase, None)
 
     return report
-
-
-@contextlib.contextmanager
-def _disk_errors(doing: str) -> Any:
-    try:
-        yield
-    except LoadError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no room in the store while {doing}") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise AccessDenied(f"the store may not be written while {doing}: {error.strerror}") from error
-        raise
 
 
 def _open(stack: contextlib.ExitStack, path: Path) -> int:

@@ -165,7 +165,7 @@ def web_outside_service(root: Path) -> list[str]:
 
 def unpickling_in_the_server(root: Path) -> list[str]:
     """pickle or joblib imported where the serving process could reach it: only the children's reading and training may."""
-    allowed = ("loaders.formats.", "loaders.hosting.child.", "loaders.hosting.unpickling.", "training.")
+    allowed = ("loaders.formats.", "loaders.hosting.child.", "loaders.hosting.unpickling.", "loaders.hosting.rules.", "training.")
     return [
         str(each)
         for each in imports_of(root)

@@ -118,7 +118,7 @@ def test_the_server_holds_neither_the_training_stack_nor_what_unpickles() -> Non
     assert "service.app" in loaded
     assert sorted(name for name in loaded if name.partition(".")[0] in TRAINING_STACK) == []
     childs = {"loaders.child", "loaders.reading", "loaders.formats.pickle", "loaders.formats.joblib", "models.packing"}
-    childs |= {"loaders.hosting.child", "loaders.hosting.unpickling", "loaders.hosting.estimator"}
+    childs |= {"loaders.hosting.child", "loaders.hosting.unpickling", "loaders.hosting.rules", "loaders.hosting.estimator"}
     assert sorted(name for name in loaded if name in childs or (name.startswith("models.") and name.endswith(".pack"))) == []
 
 

@@ -1,13 +1,14 @@
 """What a hosting child may name when it unpickles for real and `trust` is "known": exact names, no prefixes.
 
 Covers: classes that hold values (numpy, scipy.sparse, the standard library), every estimator of scikit-learn, and what its
-fitted estimators carry (trees, losses, kernels, metrics). Does not cover: enforcing it (`loaders.hosting.unpickling`), other
-libraries, functions of one's own: for those there is `trust = "any"`.
+fitted estimators carry (trees, losses, kernels, metrics); whom of these a file may call. Does not cover: enforcing it
+(`loaders.hosting.unpickling`), other libraries, functions of one's own: for those there is `trust = "any"`.
 
-An allowed class runs its own code on a forged state, native code too, so this list narrows what a file can do; the
-walls around the child hold what remains. None of these names imports, evaluates, opens or starts anything by what it is
-given: `builtins.getattr`, `functools.partial`, `scipy.stats` (which builds source code from a state) and `joblib.Memory`
-(which writes files) are left out on purpose.
+To name is not to call: most of them a file may only make instances of, or carry. What it may call is in `MAKERS`, and
+`loaders.hosting.rules` holds it to that. An allowed class still runs its own code on a forged state when it predicts, native
+code too, so all this narrows what a file can do; the walls around the child hold what remains. `builtins.getattr`,
+`functools.partial`, `scipy.stats` (which builds source code from a state) and `joblib.Memory` (which writes files) are left
+out on purpose.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from loaders.errors import UntrustedType
 _UFUNCS = "abs absolute cbrt ceil exp exp2 expm1 fabs floor isfinite isinf isnan log log10 log1p log2 negative rint sign sqrt square"
 _SCALARS = (
     "bool bool_ bytes_ complex128 complex64 datetime64 float16 float32 float64 generic int16 int32 int64 int8 longlong object_ str_ "
-    "timedelta64 uint16 uint32 uint64 uint8 ulonglong void"
+    "timedelta64 uint16 uint32 uint64 uint8 ulonglong void "
+    "complexfloating floating inexact integer number signedinteger unsignedinteger"
 )
 _BUILTINS = "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple"
 _RECONSTRUCTORS = "_reconstruct scalar"
 
 VALUES: dict[str, str] = {
-    "__builtin__": f"{_BUILTINS} long unicode",
+    "__builtin__": f"{_BUILTINS} long unicode xrange",
     "_codecs": "encode",
     "builtins": _BUILTINS,
     "collections": "Counter OrderedDict defaultdict deque",
@@ -52,6 +54,7 @@ VALUES: dict[str, str] = {
 """Module -> names of numpy and the standard library: they hold values. Names of Python 2 and numpy 1 are what old files say."""
 
 SKLEARN: dict[str, str] = {
+    "scipy._lib.array_api_compat.numpy._aliases": "asarray",
     "scipy.interpolate._bsplines": "BSpline",
     "scipy.sparse._coo": "coo_array coo_matrix",
     "scipy.sparse._csc": "csc_array csc_matrix",
@@ -237,6 +240,34 @@ SKLEARN: dict[str, str] = {
     ),
 }
 """Module -> names of scikit-learn and scipy, made by `python -m tests.integration.hosting.naming`; a test compares."""
+
+MAKERS: frozenset[tuple[str, str]] = frozenset(
+    (module, name)
+    for module, names in {
+        "__builtin__": "bytearray bytes complex frozenset range set slice xrange",
+        "_codecs": "encode",
+        "builtins": "bytearray bytes complex frozenset range set slice",
+        "collections": "Counter OrderedDict defaultdict deque",
+        "datetime": "date datetime time timedelta timezone",
+        "decimal": "Decimal",
+        "numpy": "dtype",
+        "numpy._core.multiarray": _RECONSTRUCTORS,
+        "numpy._core.numeric": "_frombuffer",
+        "numpy.core.multiarray": _RECONSTRUCTORS,
+        "numpy.core.numeric": "_frombuffer",
+        "numpy.ma.core": "_mareconstruct",
+        "numpy.random._pickle": "__bit_generator_ctor __generator_ctor __randomstate_ctor",
+        "numpy.random.bit_generator": "__pyx_unpickle_SeedSequence",
+        "sklearn._loss._loss": SKLEARN["sklearn._loss._loss"],
+        "sklearn.linear_model._sgd_fast": SKLEARN["sklearn.linear_model._sgd_fast"],
+        "sklearn.metrics._dist_metrics": "__pyx_unpickle_DistanceMetric newObj",
+        "sklearn.neighbors._ball_tree": "newObj",
+        "sklearn.neighbors._kd_tree": "newObj",
+        "sklearn.tree._tree": "Tree",
+    }.items()
+    for name in names.split()
+)
+"""Those that a file may call: constructors in C of what cannot be made in another way, and makers of values."""
 
 ALLOWED: frozenset[tuple[str, str]] = frozenset(
     (module, name) for table in (VALUES, SKLEARN) for module, names in table.items() for name in names.split()

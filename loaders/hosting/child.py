@@ -57,17 +57,14 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
     stand = [*stand, *walls.close_files(readable_paths()), *walls.close_processes(sockets=False)]
     wire.send("phase", phase="warming")
     _settle_blas()
-    from loaders.hosting.allowed import ALLOWED
     from loaders.hosting.estimator import Served, estimator_of
     from loaders.hosting.unpickling import unpickle
 
-    def allows(module: str, name: str) -> bool:
-        return plan["trust"] == "any" or (module, name) in ALLOWED
-
+    trusts_all = plan["trust"] == "any"
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        served = Served(estimator_of(unpickle(plan["artifact_fd"], plan["is_joblib"], allows)))
+        served = Served(estimator_of(unpickle(plan["artifact_fd"], plan["is_joblib"], trusts_all=trusts_all)))
         told = [str(warning.message)[:300] for warning in caught if issubclass(warning.category, UserWarning)][:5]
     warnings.simplefilter("ignore")
     wire.send(

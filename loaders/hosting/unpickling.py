@@ -1,7 +1,8 @@
 """Unpickling for real, with every name checked before it is imported. Hosting child only, behind its walls.
 
-Covers: plain pickles (C Unpickler) and joblib files (its own unpickler, object arrays included), compressed or not. Does not
-cover: which names are allowed (`loaders.hosting.allowed`), protocols below 2 (refused when the file was sniffed).
+Covers: plain pickles and joblib files (its own unpickler, object arrays included), compressed or not. Does not cover: which
+names are allowed (`loaders.hosting.allowed`), what may be done with them (`loaders.hosting.rules`), protocols below 2
+(refused when the file was sniffed).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 from loaders.errors import CorruptArtifact, LoadError, MissingLibrary
 from loaders.formats.streams import InflatedStream, inflate
-from loaders.hosting.allowed import untrusted_type
+from loaders.hosting.allowed import ALLOWED, MAKERS, untrusted_type
+from loaders.hosting.rules import Rules, ruled
 
 _BUFFER = 1 << 20
 _WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
@@ -25,18 +27,18 @@ _PIP = {"sklearn": "scikit-learn", "skopt": "scikit-optimize", "umap": "umap-lea
 _NO_MEMORY = ("failed to map segment", "annot allocate memory")
 """How the loader of shared libraries says that the memory cap is hit."""
 
-Allows = Callable[[str, str], bool]
 
-
-def unpickle(fd: int, is_joblib: bool, allows: Allows) -> Any:
+def unpickle(fd: int, is_joblib: bool, *, trusts_all: bool) -> Any:
     """The object in the artifact behind `fd`, which is left open.
 
-    Raises UntrustedType for a name that `allows(module, name)` denies, MissingLibrary for one that cannot be imported,
-    CorruptArtifact for whatever else goes wrong on the way; MemoryError.
+    Raises UntrustedType (unless it `trusts_all`) for a name or a deed that is not allowed, MissingLibrary for a name that
+    cannot be imported, CorruptArtifact for whatever else goes wrong on the way; MemoryError.
     """
     try:
         with _opened(fd) as file:
-            return _joblib(file, allows) if is_joblib else _Unpickler(file, allows).load()
+            if is_joblib:
+                return _joblib(file, trusts_all)
+            return (_AnyUnpickler if trusts_all else _KnownUnpickler)(file).load()
     except (LoadError, MemoryError):
         raise
     except RecursionError as error:
@@ -67,9 +69,9 @@ class _Inflated(io.RawIOBase):
         return self._stream.readinto(memoryview(buffer).cast("B"))
 
 
-def checked(module: str, name: str, allows: Allows, find: Callable[[str, str], Any]) -> Any:
+def checked(module: str, name: str, trusts_all: bool, find: Callable[[str, str], Any]) -> Any:
     """What `find(module, name)` imports. Raises UntrustedType before it does so, MissingLibrary where it cannot."""
-    if not allows(module, name):
+    if not trusts_all and (module, name) not in ALLOWED:
         raise untrusted_type([f"{module}.{name}"])
     try:
         return find(module, name)
@@ -84,16 +86,19 @@ def checked(module: str, name: str, allows: Allows, find: Callable[[str, str], A
         raise MissingLibrary(f"{told} ({error})"[:500], library=package) from error
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any, allows: Allows) -> None:
-        super().__init__(file)
-        self._allows = allows
+class _AnyUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return checked(module, name, True, super().find_class)
+
+
+class _KnownUnpickler(Rules, pickle._Unpickler):
+    dispatch = ruled(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        return checked(module, name, self._allows, super().find_class)
+        return self.found(module, name, checked(module, name, False, super().find_class), (module, name) in MAKERS)
 
 
-def _joblib(file: io.BufferedReader, allows: Allows) -> Any:
+def _joblib(file: io.BufferedReader, trusts_all: bool) -> Any:
     try:
         from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
     except ImportError as error:
@@ -104,13 +109,21 @@ def _joblib(file: io.BufferedReader, allows: Allows) -> Any:
 
         def read_array(self, unpickler: Any, *rest: Any) -> Any:
             if self.dtype.hasobject:
-                return _Unpickler(unpickler.file_handle, allows).load()
+                return (_AnyUnpickler if trusts_all else _KnownUnpickler)(unpickler.file_handle).load()
             return super().read_array(unpickler, *rest)
 
-    class Reader(NumpyUnpickler):  # type: ignore[misc]
+    class AnyReader(NumpyUnpickler):  # type: ignore[misc]
         def find_class(self, module: str, name: str) -> Any:
-            return Wrapper if (module, name) == _WRAPPER else checked(module, name, allows, super().find_class)
+            return Wrapper if (module, name) == _WRAPPER else checked(module, name, True, super().find_class)
+
+    class KnownReader(Rules, NumpyUnpickler):  # type: ignore[misc]
+        dispatch = ruled(NumpyUnpickler.dispatch)
+
+        def find_class(self, module: str, name: str) -> Any:
+            value = Wrapper if (module, name) == _WRAPPER else checked(module, name, False, super().find_class)
+            return self.found(module, name, value, (module, name) in MAKERS)
 
     given: dict[str, Any] = {"ensure_native_byte_order": True, "mmap_mode": None}
     known = inspect.signature(NumpyUnpickler.__init__).parameters
-    return Reader("artifact", file, **{name: value for name, value in given.items() if name in known}).load()
+    reader = AnyReader if trusts_all else KnownReader
+    return reader("artifact", file, **{name: value for name, value in given.items() if name in known}).load()

@@ -35,7 +35,7 @@ EXTRA: tuple[Name, ...] = (
     ("sklearn.neighbors._ball_tree", "newObj"),
     *(("scipy.sparse._" + kind[:3], kind) for kind in ("csc_matrix", "csc_array", "csr_array", "coo_matrix", "coo_array")),
 )
-LEFT_OUT = ("sklearn.utils._mocking", "sklearn.utils.validation", "scipy._lib.array_api_compat.numpy._aliases")
+LEFT_OUT = ("sklearn.utils._mocking", "sklearn.utils.validation")
 """What only scikit-learn's own tests put into an estimator."""
 
 

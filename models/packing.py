@@ -86,8 +86,19 @@ def _text_time(value: Any) -> Any:
     if is_record(value, "datetime") and value.args and isinstance(value.args[0], bytes) and len(value.args[0]) == 10:
         b = value.args[0]
         micro = int.from_bytes(b[7:10], "big")
-        return f"{b[0] << 8 | b[1]:04d}-{b[2]:02d}-{b[3]:02d}T{b[4]:02d}:{b[5]:02d}:{b[6]:02d}" + (f".{micro:06d}" if micro else "")
+        told = f"{b[0] << 8 | b[1]:04d}-{b[2]:02d}-{b[3]:02d}T{b[4]:02d}:{b[5]:02d}:{b[6]:02d}" + (f".{micro:06d}" if micro else "")
+        return told + _offset(value.args[1] if len(value.args) > 1 else None)
     return None
+
+
+def _offset(zone: Any) -> str:
+    """How a `datetime.timezone` is written behind a time: "Z", "+07:00"; "" where there is none, or one of another kind."""
+    delta = zone.args[0] if is_record(zone, "timezone") and zone.args else None
+    parts: tuple[Any, ...] = delta.args[:2] if isinstance(delta, Record) and is_record(delta, "timedelta") else ()
+    if len(parts) != 2 or not all(isinstance(part, int) and abs(part) <= 86_400 for part in parts):
+        return ""
+    minutes = (parts[0] * 86_400 + parts[1]) // 60
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}" if minutes else "Z"
 
 
 def numeric(value: Any, what: str, *, ndim: int) -> NDArray[Any]:

@@ -315,7 +315,7 @@ def summarise(root: Any, limit: int = 200) -> list[dict[str, Any]]:
         if depth < 2 and len(children) <= 64:
             for key, child in children.items():
                 if isinstance(key, str) and (depth == 0 or isinstance(child, (Array, Record, dict))):
-                    visit(f"{name}.{key}" if name else key[:80], child, depth + 1)
+                    visit(f"{name}.{key[:80]}" if name else key[:80], child, depth + 1)
 
     visit("", root, 0)
     return rows

@@ -47,6 +47,11 @@ def test_slots_and_dict(protocol: int) -> None:
     assert read(both, protocol).attributes == {"left": 1, "right": 2, "more": 3}
 
 
+def test_a_summary_is_short_whatever_names_are_long() -> None:
+    rows = summarise(read({"x" * 1_000_000: {"y" * 1_000_000: {}}}, 4))
+    assert [row["name"] for row in rows] == ["", "x" * 80, "x" * 80 + "." + "y" * 80]
+
+
 @every_protocol
 def test_own_state_and_arguments(protocol: int) -> None:
     own = read(shapes.OwnState(), protocol)

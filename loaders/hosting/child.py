@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from loaders import child, walls
+from loaders.told import whole
 from loaders.wire import ChildEnd, WireError
 
 FRAME_LIMIT = 64 << 20
@@ -112,7 +113,10 @@ def _serve(wire: ChildEnd, served: Any, memory: walls.PrivateMemory) -> None:
             return  # the parent is gone
         answer = _answer(served, question["rows"])
         answer |= {"id": question["id"], "calls": served.calls, "peak_bytes": memory.sample()}
-        text = msgspec.json.encode(answer)
+        try:
+            text = msgspec.json.encode(answer)
+        except UnicodeEncodeError:
+            text = msgspec.json.encode(whole(answer))
         if len(text) > FRAME_LIMIT:
             refusal = f"the answer has {len(text)} bytes, {FRAME_LIMIT} are allowed: send fewer rows at a time"
             text = msgspec.json.encode({"kind": "refused", "id": question["id"], "message": refusal})

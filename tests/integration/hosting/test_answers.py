@@ -138,6 +138,15 @@ async def test_a_number_that_json_cannot_say_is_null(tmp_path: Path) -> None:
         assert await scorer.answer(ROWS[:2].tolist(), FOREVER_S) == Predictions([None, None])
 
 
+async def test_a_class_that_json_cannot_say_does_not_end_the_process(tmp_path: Path) -> None:
+    model = KNeighborsClassifier().fit(ROWS, CLASSES)
+    model.classes_ = np.array([f"{label}\ud800" for label in model.classes_])
+    async with hosted(model, tmp_path) as scorer:
+        for _ in range(2):
+            answer = await scorer.answer(ROWS[:1].tolist(), FOREVER_S)
+            assert answer.predictions[0].endswith("\ufffd")
+
+
 async def test_an_estimator_that_fails_by_itself_is_no_fault_of_the_rows(tmp_path: Path) -> None:
     model = KNeighborsClassifier().fit(ROWS, CLASSES)
     del model._tree

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 from loaders.errors import FAILURES
-from service.lifecycle.events import Failed, FetchBegan, Fetched, RetryDue, Started
+from service.lifecycle.events import Died, Failed, FetchBegan, Fetched, PhaseBegan, RetryDue, Started, Succeeded
 from service.lifecycle.machine import step
 from service.lifecycle.policy import retry_table
-from service.lifecycle.state import Entry
+from service.lifecycle.state import Entry, Phase
 from service.status import answer_for
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "failures.md").read_text()
 NOW = 1_000_000.0
 FAILURES_IN_A_ROW = 4
+AFTER_DEATH = "; after a death, backoff"
+"""What the page adds for the types by which the process of a hosted model may end."""
 
 
 def table(after: str) -> list[list[str]]:
@@ -55,8 +57,21 @@ def test_every_failure_has_one_row() -> None:
 @pytest.mark.parametrize("type", FAILURES)
 def test_a_row_says_what_the_code_does(type: str) -> None:
     _, _, tried_again, http, _ = TYPES[type]
-    assert tried_again == FAILURES[type].retry.value
-    assert http == http_in_words(type)
+    assert tried_again.removesuffix(AFTER_DEATH) == FAILURES[type].retry.value
+    assert http.partition("; after a death")[0] == http_in_words(type)
+
+
+def test_after_a_death_every_type_is_tried_again() -> None:
+    dying = [type for type, row in TYPES.items() if row[2].endswith(AFTER_DEATH)]
+    assert sorted(dying) == ["child_crashed", "memory_cap_exceeded"]
+    for type in dying:
+        entry = step(Entry("svc"), Started(), NOW)[0]
+        for event in (FetchBegan(1), Fetched(1, "r1", 10), PhaseBegan(1, Phase.LOADING), Succeeded(1, "v1", "r1")):
+            entry = step(entry, event, NOW)[0]
+        entry = step(entry, Died("v1", type, "it is gone", 0.5), NOW)[0]
+        answer = answer_for(entry, NOW)
+        assert (answer.http, answer.retry_after_s is not None) == (503, True)
+        assert entry.retry_of is not None
 
 
 def test_the_classes_are_those_of_the_policy() -> None:

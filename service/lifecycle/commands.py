@@ -81,7 +81,7 @@ def unload(entry: Entry, event: UnloadCommanded, now: float) -> Step:
         actions.append(CancelRetry())
     entry = tell(entry, event, now, Phase.RELEASED, event.cause)
     entry, drained = retire(entry, now, event.cause)
-    entry = replace(entry, attempt=None, failure=None, rejected=None, again=None, retry_of=None, unloaded=True)
+    entry = replace(entry, attempt=None, failure=None, rejected=None, again=None, retry_of=None, owed=0, unloaded=True)
     return entry, (*actions, *drained)
 
 

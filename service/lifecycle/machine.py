@@ -59,7 +59,6 @@ _RULES: Mapping[type[Event], Callable[[Entry, Any, float], Step]] = MappingProxy
         Fetched: outcomes.fetched,
         Waiting: outcomes.waiting,
         PhaseBegan: outcomes.phase_began,
-        Unchanged: outcomes.unchanged,
         Succeeded: outcomes.succeeded,
     }
 )
@@ -82,6 +81,8 @@ def step(entry: Entry, event: Event, now: float, policy: RetryPolicy = DEFAULT_R
         raise InvalidTransition(entry.name, phase, event.kind, entry.story)
     if isinstance(event, Failed):
         return outcomes.failed(entry, event, now, policy)
+    if isinstance(event, Unchanged):
+        return outcomes.unchanged(entry, event, now, policy)
     if isinstance(event, Died):
         return outcomes.died(entry, event, now, policy)
     return _RULES[type(event)](entry, event, now)

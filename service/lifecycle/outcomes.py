@@ -25,7 +25,7 @@ from .events import (
     Waiting,
 )
 from .moves import Step, begin, check, end, retire, tell
-from .policy import AUTOMATIC, RetryPolicy, count_deaths, is_limited, plan_retry
+from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
 
 
@@ -40,7 +40,7 @@ def restored(entry: Entry, event: Restored, now: float) -> Step:
     if entry.live is not None:
         raise InvalidTransition(entry.name, running(entry).phase, f"{event.kind} over a live version", entry.story)
     entry = tell(entry, event, now, Phase.LIVE, event.version)
-    return replace(entry, live=Live(event.version, event.revision, now)), (Publish(event.version),)
+    return replace(entry, live=Live(event.version, event.revision, now), owed=0), (Publish(event.version),)
 
 
 def fetch_began(entry: Entry, event: FetchBegan, now: float) -> Step:
@@ -91,29 +91,34 @@ def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
     return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
 
 
-def unchanged(entry: Entry, event: Unchanged, now: float) -> Step:
+def unchanged(entry: Entry, event: Unchanged, now: float, policy: RetryPolicy) -> Step:
     """What serves is what the source has: all is well again. Or it is what was rejected: that failure stands."""
+    attempt = running(entry)
     if entry.live is not None and entry.live.revision == event.revision:
         entry = tell(entry, event, now, Phase.LIVE, event.revision)
         return end(replace(entry, failure=None, rejected=None), now)
-    if entry.rejected is not None and entry.rejected.revision == event.revision:
+    rejected = entry.rejected
+    if rejected is not None and rejected.revision == event.revision:
         entry = tell(entry, event, now, Phase.FAILED, event.revision)
-        return end(replace(entry, failure=entry.rejected), now)
-    raise InvalidTransition(
-        entry.name, running(entry).phase, f"{event.kind} ({event.revision}, which is neither live nor rejected)", entry.story
-    )
+        if _is_owed(entry):
+            return _bring_back(entry, attempt, rejected, now, policy.backoff_s(entry.deaths, 0.0))
+        return end(replace(entry, failure=rejected), now)
+    raise InvalidTransition(entry.name, attempt.phase, f"{event.kind} ({event.revision}, which is neither live nor rejected)", entry.story)
 
 
 def succeeded(entry: Entry, event: Succeeded, now: float) -> Step:
     """The new version replaces the live one in one step; the old one drains."""
     entry = tell(entry, event, now, Phase.LIVE, event.version)
     entry, drained = retire(entry, now, f"replaced by {event.version}")
-    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None)
+    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None, owed=0)
     return end(entry, now, (Publish(event.version), *drained))
 
 
 def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step:
-    """What serves goes on serving. The failure's class decides whether and when another attempt follows."""
+    """What serves goes on serving. The failure's class decides whether and when another attempt follows.
+
+    While nothing serves since a death, one follows soon, whatever the class (see `_bring_back`), a few times.
+    """
     attempt = running(entry)
     attempts, limited = _count(entry.failure, attempt, event)
     delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
@@ -124,7 +129,6 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
         retryable=delay_s is not None,
         attempts=attempts,
         at=now,
-        next_attempt_at=now + delay_s if delay_s is not None and entry.again is None else None,
         revision=event.revision or known,
         limited=limited,
     )
@@ -132,13 +136,28 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
     rejected = failure if delay_s is None and event.revision else entry.rejected
     entry = replace(entry, failure=failure, rejected=rejected)
-    if entry.again is not None or delay_s is None:
+    if entry.again is not None:
         return end(entry, now)
-    entry = replace(entry, attempt=None)
     if delay_s == 0:
-        return begin(entry, Cause.RETRY, now, Cause.RETRY)
+        return begin(replace(entry, attempt=None), Cause.RETRY, now, Cause.RETRY)
+    if _is_owed(entry):
+        return _bring_back(entry, attempt, failure, now, policy.backoff_s(entry.deaths, event.jitter))
+    if delay_s is None:
+        return end(entry, now)
     actions: tuple[Action, ...] = (ScheduleRetry(attempt.id, delay_s),)
-    return replace(entry, retry_of=attempt.id), actions
+    failure = replace(failure, next_attempt_at=now + delay_s)
+    return replace(entry, attempt=None, failure=failure, retry_of=attempt.id), actions
+
+
+def _is_owed(entry: Entry) -> bool:
+    return entry.live is None and entry.again is None and entry.owed > 0
+
+
+def _bring_back(entry: Entry, attempt: Attempt, failure: Failure, now: float, delay_s: float) -> Step:
+    """An attempt follows soon, whatever failed: not for that, but for the version that died and is kept. What is rejected stays so."""
+    failure = replace(failure, retryable=True, next_attempt_at=now + delay_s)
+    entry = replace(entry, attempt=None, failure=failure, retry_of=attempt.id, owed=entry.owed - 1)
+    return entry, (ScheduleRetry(attempt.id, delay_s),)
 
 
 def died(entry: Entry, event: Died, now: float, policy: RetryPolicy) -> Step:
@@ -160,7 +179,7 @@ def died(entry: Entry, event: Died, now: float, policy: RetryPolicy) -> Step:
     )
     entry = tell(entry, event, now, Phase.FAILED if entry.attempt is None else entry.attempt.phase, f"{event.type}: {event.message}")
     entry, drained = retire(entry, now, event.kind)
-    entry = replace(entry, failure=failure, deaths=deaths)
+    entry = replace(entry, failure=failure, deaths=deaths, owed=LIMITED_TRIES)
     if not is_alone:
         return entry, drained
     # A retry that waits is one of a reload that failed beside the version: now there is nothing to fall back on.

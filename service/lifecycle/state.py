@@ -135,6 +135,8 @@ class Entry:
     attempts_begun: int = 0
     deaths: int = 0
     """Versions in a row that died soon after they began to serve."""
+    owed: int = 0
+    """How often a version that died is still tried to be brought back from what is kept, though what the source has now is rejected."""
     transitions: int = 0
     """Transitions ever; the story keeps the last of them."""
     story: tuple[StoryLine, ...] = field(default=())

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from config.schema import ModelSettings
-from loaders.errors import SourceUnavailable
-from service.lifecycle.events import CancelRetry, Died, Drain, ReloadCommanded, RetryDue, ScheduleRetry
+from loaders.errors import CorruptArtifact, LoadError, SourceNotFound, SourceUnavailable
+from service.lifecycle.events import CancelRetry, Died, Drain, PollDue, ReloadCommanded, RetryDue, ScheduleRetry
 from service.lifecycle.machine import step
-from service.lifecycle.policy import LONG_LIFE_S, retry_after_s
+from service.lifecycle.policy import LIMITED_TRIES, LONG_LIFE_S, retry_after_s
 from service.lifecycle.state import Live, Phase, phase_of
 from tests.unit.lifecycle.entries import NOW, entry_in
 from tests.unit.lifecycle.fakes import Bench, FakeArtifact, FakeLoaded, settle
@@ -128,3 +128,72 @@ async def test_a_namesake_that_drains_takes_nobody_along() -> None:
         await kill(first)
         assert bench.status() == "ready"
         lease.close()
+
+
+# -- while what the source has is bad -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [CorruptArtifact("truncated"), SourceNotFound("gone")], ids=lambda error: error.type)
+async def test_who_died_beside_a_bad_reload_comes_back_from_what_is_kept(error: LoadError) -> None:
+    bench = Bench()
+    async with bench:
+        loaded = await bench.serve()
+        bench.registry.reload("als")
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r2"))
+        load = await bench.loader.next_load()
+        await kill(loaded)
+        assert bench.status() == "loading"
+        load.fail(error)
+        await settle()
+        shown = bench.registry.view("als").to_json(bench.clock())
+        assert (shown["status"], shown["failure"]["type"], shown["failure"]["retryable"]) == ("error", error.type, True)
+        assert retry_after_s(bench.entry(), bench.clock()) == 1
+        bench.loader.kept = {"als": FakeLoaded("v1", "r1")}
+        await bench.clock.advance(1.0)
+        assert bench.status() == "ready"
+        fetch = await bench.loader.next_fetch()
+        if error.type == "corrupt_artifact":
+            assert fetch.known == "r2", "what is rejected is not fetched again"
+            fetch.finish(None)
+            await settle()
+            failure = bench.entry().failure
+            assert failure is not None and (failure.type, failure.retryable) == ("corrupt_artifact", False)
+            assert bench.clock.pending() == []
+        assert bench.registry.view("als").to_json(bench.clock())["stale"] or fetch.known == "r1"
+
+
+async def test_who_died_while_a_poll_found_the_rejected_comes_back_too() -> None:
+    bench = Bench()
+    async with bench:
+        loaded = await bench.serve()
+        bench.registry.reload("als")
+        await bench.fail_load(CorruptArtifact("truncated"), "r2")
+        bench.supervisor._command("als", PollDue())
+        fetch = await bench.loader.next_fetch()
+        assert fetch.known == "r2"
+        await kill(loaded)
+        fetch.finish(None)
+        await settle()
+        assert (bench.status(), bench.clock.pending()) == ("error", [1.0])
+        bench.loader.kept = {"als": FakeLoaded("v1", "r1")}
+        await bench.clock.advance(1.0)
+        assert bench.status() == "ready"
+
+
+async def test_where_nothing_is_kept_that_ends() -> None:
+    bench = Bench()
+    async with bench:
+        loaded = await bench.serve()
+        bench.registry.reload("als")
+        (await bench.loader.next_fetch()).finish(FakeArtifact("r2"))
+        load = await bench.loader.next_load()
+        await kill(loaded)
+        load.fail(CorruptArtifact("truncated"))
+        for _ in range(LIMITED_TRIES):
+            await settle()
+            await bench.clock.advance(1.0)
+            (await bench.loader.next_fetch()).finish(None)
+        await settle()
+        failure = bench.entry().failure
+        assert failure is not None and not failure.retryable and failure.next_attempt_at is None
+        assert (bench.status(), bench.clock.pending()) == ("error", [])

@@ -225,6 +225,11 @@ class Life(RuleBasedStateMachine):
             )
 
     @invariant()
+    def who_died_is_brought_back(self) -> None:
+        if status_of(self.entry) is Status.ERROR and self.entry.owed:
+            assert self.entry.retry_of is not None
+
+    @invariant()
     def unloaded_means_that_nothing_goes_on(self) -> None:
         if self.entry.unloaded:
             assert (self.entry.live, self.entry.attempt, self.entry.retry_of, self.entry.again, self.entry.failure) == (None,) * 5

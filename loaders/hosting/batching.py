@@ -23,11 +23,13 @@ _SHARE = 0.25
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """One caller's rows: `text` is JSON without the brackets. `deadline` is in the loop's time. `answer` is cancelled by who gives up."""
+    """One caller's rows: `text` is JSON without the brackets. `deadline` is in the loop's time, `allowed_s`
+    seconds after the call came. `answer` is cancelled by who gives up."""
 
     text: bytes
     rows: int
     deadline: float
+    allowed_s: float
     answer: asyncio.Future[dict[str, Any]] = field(repr=False)
 
     @property

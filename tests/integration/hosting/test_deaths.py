@@ -100,6 +100,21 @@ async def test_a_deadline_ends_the_call_and_at_last_the_process(tmp_path: Path) 
         assert [type for type, _ in deaths] == ["child_crashed"]
 
 
+async def test_a_slow_call_costs_nobody_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has as long again as it had, though nobody waits for it any more."""
+    monkeypatch.setattr("loaders.hosting.scorer._GRACE_S", 0.0)
+    async with hosted(svc(), tmp_path) as scorer:
+        deaths = Deaths(scorer)
+        slow = stop(scorer)
+        with pytest.raises(TimeoutError):
+            await scorer.answer(ROWS[:1].tolist(), 1.5)
+        queued = asyncio.ensure_future(scorer.answer(ROWS[:2].tolist(), FOREVER_S))
+        await asyncio.sleep(0)
+        slow.resume()
+        assert (await queued).predictions == svc().predict(ROWS[:2]).tolist()
+        assert deaths == []
+
+
 # -- death --------------------------------------------------------------------------------------------------------------
 
 

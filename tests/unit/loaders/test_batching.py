@@ -12,7 +12,7 @@ from loaders.wire import WireError
 
 
 async def call(rows: int = 1, *, size: int = 3, deadline: float = 100.0) -> Call:
-    return Call(b"[1]" if size == 3 else b"x" * size, rows, deadline, asyncio.get_running_loop().create_future())
+    return Call(b"[1]" if size == 3 else b"x" * size, rows, deadline, 5.0, asyncio.get_running_loop().create_future())
 
 
 async def waiting(*calls: Call) -> Waiting:
@@ -59,7 +59,7 @@ async def test_who_gave_up_is_not_asked_for() -> None:
 
 
 async def test_a_question_is_the_rows_of_all_and_an_answer_is_cut_in_the_same_way() -> None:
-    calls = [Call(b"[1],[2]", 2, 0.0, (await call()).answer), Call(b"[3]", 1, 0.0, (await call()).answer)]
+    calls = [Call(b"[1],[2]", 2, 0.0, 5.0, (await call()).answer), Call(b"[3]", 1, 0.0, 5.0, (await call()).answer)]
     assert json.loads(joined(7, calls)) == {"kind": "ask", "id": 7, "rows": [[1], [2], [3]]}
     parts = split({"predictions": [1, 2, 3], "probabilities": [[0.1], [0.2], [0.3]]}, calls)
     assert parts == [{"predictions": [1, 2], "probabilities": [[0.1], [0.2]]}, {"predictions": [3], "probabilities": [[0.3]]}]

@@ -19,7 +19,7 @@ from models.estimator import Signature
 from .categories import Categories
 from .layout import RULES, columns_of
 from .outputs import Outputs
-from .walking import Ensemble, sum_in_order
+from .walking import LARGEST_SUM, Ensemble, sum_in_order
 
 _CELLS = 1 << 16
 """Rows x trees walked at once: 4 MB of indices and values, which stay in a core's cache."""
@@ -49,7 +49,7 @@ class TreeScorer:
         self._baseline: NDArray[Any] | None = None
         if not self._is_mean:
             self._baseline = bundle.array("baseline", ndim=1, kinds="f", rows=self._outputs.width)
-            if self._ensemble.trees % self._outputs.width or not np.isfinite(self._baseline).all():
+            if self._ensemble.trees % self._outputs.width or not (np.abs(self._baseline) < LARGEST_SUM).all():
                 raise BadBundle(f"{self._ensemble.trees} trees for {self._outputs.width} sums from {self._baseline.tolist()[:5]}")
         cells = self._ensemble.trees * self._ensemble.width
         self._rows = max(1, min(_CELLS // self._ensemble.trees, _VALUES // self._columns, _VALUES // cells))

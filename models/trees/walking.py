@@ -23,6 +23,8 @@ _LOOK_EVERY = 4
 _WORTH_LEAVING = 4096
 """With fewer cells, calls cost more than what they work on."""
 _SLICE = 1 << 20
+LARGEST_SUM = 1e300
+"""What trees may add up to: far beyond any target, and what is done with a sum afterwards stays finite."""
 
 
 class Ensemble:
@@ -66,8 +68,8 @@ class Ensemble:
             if (np.isnan(self._threshold[part]) != is_leaf).any():
                 raise BadBundle("a leaf has a threshold, or another node none")
         for begin in range(0, len(self._values), _SLICE):
-            if not np.isfinite(self._values[begin : begin + _SLICE]).all():
-                raise BadBundle("a leaf's value is not finite")
+            if not (np.abs(self._values[begin : begin + _SLICE]) < LARGEST_SUM / self.trees).all():
+                raise BadBundle("a leaf's value is not finite, or so large that the sum over the trees may not be")
 
     def values(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """(trees, rows, width): for each tree the values of the leaf that each row of `columns`, (rows, columns), ends in."""

@@ -99,6 +99,11 @@ def _labels(value: Any, what: str) -> tuple[Any, ...]:
     return tuple(labels)
 
 
+def is_one_label(classes: Any) -> bool:
+    """Whether `classes_` holds a single label: what sklearn makes of that differs from class to class."""
+    return isinstance(classes, Array) and classes.shape == (1,)
+
+
 def signature_of(estimator: Record, features: int, **known: Any) -> Signature:
     """The signature of an estimator whose arrays are `features` wide; `known` are Signature's further fields. Raises PackError.
 

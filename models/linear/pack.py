@@ -1,8 +1,8 @@
 """From a fitted linear model's records to coefficients and the steps before them. Runs in the capped child; never imported by the server.
 
 Covers: the linear regressors and classifiers of sklearn listed below, bare, in a dict beside other keys, or at the end of a
-Pipeline of covered transformers (`models.linear.step_records`). Does not cover: sparsified coefficients, multi-label
-RidgeClassifier, imputers with indicator columns: those are hosted.
+Pipeline of covered transformers (`models.linear.step_records`). Does not cover: sparsified coefficients, RidgeClassifier of
+several labels a row or of one class, imputers with indicator columns: those are hosted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.estimator import Signature
-from models.estimator_records import as_number, classes_of, features_of, is_sklearn, left_aside, names_of, require, unwrap
+from models.estimator_records import as_number, classes_of, features_of, is_one_label, is_sklearn, left_aside, names_of, require, unwrap
 from models.packing import Options, PackError, numeric
 from models.records import Array, Record
 
@@ -47,9 +47,10 @@ def _is_linear(value: Record) -> bool:
         return False
     state = value.attributes
     binarizer = state.get("_label_binarizer")
-    kind = binarizer.attributes.get("y_type_") if isinstance(binarizer, Record) else None
-    is_multilabel = is_sklearn(value, *RIDGE_CLASSIFIERS) and isinstance(kind, str) and kind.startswith("multilabel")
-    return isinstance(state.get("coef_", Array()), Array) and not is_multilabel
+    found = binarizer.attributes if isinstance(binarizer, Record) and is_sklearn(value, *RIDGE_CLASSIFIERS) else {}
+    kind = found.get("y_type_")
+    is_multilabel = isinstance(kind, str) and kind.startswith("multilabel")
+    return isinstance(state.get("coef_", Array()), Array) and not is_multilabel and not is_one_label(found.get("classes_"))
 
 
 def pack(root: Any, options: Options) -> Bundle:

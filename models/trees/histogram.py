@@ -1,7 +1,8 @@
 """sklearn's HistGradientBoosting: sums of trees over binned values, categories among them. Runs in the capped child.
 
 Covers: classifiers and regressors of every loss, missing values, categorical features of numbers or strings, from sklearn
-1.0 on; before 1.4 a category was its own code. Does not cover: a loss given as an object (hosted).
+1.0 on; before 1.4 a category was its own code. Does not cover: a loss given as an object, a classifier that saw one class
+(hosted).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from models.estimator_records import classes_of, features_of, require, signature_of
+from models.estimator_records import classes_of, features_of, is_one_label, require, signature_of
 from models.packing import PackError
 from models.records import Array, Record, is_record
 
@@ -35,9 +36,10 @@ _LOG_LOSSES = ("poisson", "gamma")
 _IDENTITY_LOSSES = ("squared_error", "absolute_error", "quantile", "least_squares", "least_absolute_deviation")
 
 
-def has_named_loss(estimator: Record) -> bool:
-    """Whether the loss is one of sklearn's own, by name."""
-    return isinstance(estimator.attributes.get("loss", "log_loss"), str)
+def is_in_arrays(estimator: Record) -> bool:
+    """Whether arrays say all: the loss is one of sklearn's own, by name, and there is more than one class (of one it makes two columns)."""
+    state = estimator.attributes
+    return isinstance(state.get("loss", "log_loss"), str) and not is_one_label(state.get("classes_"))
 
 
 def pack_histogram(estimator: Record, is_classifier: bool) -> Bundle:
@@ -76,7 +78,7 @@ def _rule(classes: tuple[Any, ...] | None, loss: Any) -> tuple[Rule, int]:
     """The inverse link and the number of sums."""
     if classes is not None:
         if len(classes) < 2:
-            raise PackError("unknown_format", "a classifier of one class has no probabilities to serve")
+            raise PackError("corrupt_artifact", "a boosted classifier of one class")
         return ("logit", 1) if len(classes) == 2 else ("softmax", len(classes))
     if loss in _LOG_LOSSES:
         return "log", 1

@@ -45,6 +45,7 @@ class Outputs:
             self.width = sum(counts) or signature.outputs
         else:
             self.width = counts[0] if rule == "softmax" else 1
+        self._is_one_score = rule in ("logit", "half_logit")  # a forest that saw one class has a width of 1 too: its share, always 1
         self._bounds = list(pairwise(np.cumsum([0, *counts]).tolist()))
 
     def probabilities(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,7 +71,7 @@ class Outputs:
             by_row = zip(*(part.tolist() for part in parts), strict=True)
             return Predictions(list(map(list, zip(*chosen, strict=True))), list(map(list, by_row)), self.classes)
         labels = self._labels[0]
-        if self.width == 1:
+        if self._is_one_score:
             is_second = sums[:, 0] >= 0 if self._tie_is_positive else sums[:, 0] > 0
             return Predictions([labels[at] for at in is_second.tolist()], probabilities.tolist(), self.classes)
         return Predictions([labels[at] for at in sums.argmax(axis=1).tolist()], probabilities.tolist(), self.classes)

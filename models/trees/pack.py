@@ -17,7 +17,7 @@ from models.records import Record
 
 from .averaged import pack_averaged
 from .boosted import has_constant_start, pack_boosted
-from .histogram import has_named_loss, pack_histogram
+from .histogram import is_in_arrays, pack_histogram
 
 _PACKS = {
     "DecisionTree": pack_averaged,
@@ -61,7 +61,7 @@ def _estimator(root: Any) -> Record | None:
     if estimator.name.startswith("GradientBoosting"):
         return estimator if has_constant_start(estimator) else None
     if estimator.name.startswith("Hist"):
-        return estimator if has_named_loss(estimator) else None
+        return estimator if is_in_arrays(estimator) else None
     return estimator
 
 

@@ -47,7 +47,7 @@ def target(matrix: Any) -> Any:
 
 
 def labels(kind: str, matrix: Any) -> Any:
-    """The target cut into classes: "two", "ints", "floats", "words", "bools", or two outputs: "several" (2 and 3), "pairs" (3 and 3)."""
+    """The target cut into classes: "two", "ints", "floats", "words", "bools", "one"; of two outputs "several" (2 and 3), "pairs" (3, 3)."""
     value = target(matrix)
     three = np.digitize(value, [0.2, 1.4])
     makers: dict[str, Callable[[], Any]] = {
@@ -56,6 +56,7 @@ def labels(kind: str, matrix: Any) -> Any:
         "floats": lambda: three.astype(float) - 1,
         "words": lambda: np.array(["low", "middle", "high"])[three],
         "bools": lambda: value > 1.3,
+        "one": lambda: np.array(["all"] * len(value)),
         "several": lambda: np.stack([(value > 0.8).astype(int), three], axis=1),
         "pairs": lambda: np.stack([three, np.digitize(matrix[:, 0], [-0.5, 0.5])], axis=1),
     }
@@ -126,6 +127,7 @@ _MAKERS: dict[str, Callable[[], Fitted]] = {
     "decision-tree": lambda: _fit(tree.DecisionTreeClassifier(**_SEEDED), "words"),
     "decision-tree-missing": lambda: _fit(tree.DecisionTreeClassifier(**_SEEDED, min_samples_leaf=4), "ints", missing=True),
     "decision-tree-stump": lambda: _fit(tree.DecisionTreeClassifier(max_depth=1), "two"),
+    "decision-tree-one": lambda: _fit(tree.DecisionTreeClassifier(), "one"),
     "decision-tree-several": lambda: _fit(tree.DecisionTreeClassifier(**_SEEDED, max_depth=4), "several"),
     "decision-tree-value": lambda: _fit(tree.DecisionTreeRegressor(**_SEEDED), "value", missing=True),
     "decision-tree-values": lambda: _fit(tree.DecisionTreeRegressor(**_SEEDED, max_leaf_nodes=20), "values"),
@@ -136,6 +138,7 @@ _MAKERS: dict[str, Callable[[], Fitted]] = {
     "forest": lambda: _fit(ensemble.RandomForestClassifier(**_FOREST, class_weight="balanced"), "words"),
     "forest-bools": lambda: _fit(ensemble.RandomForestClassifier(**_FOREST), "bools", missing=True),
     "forest-even": lambda: _fit(ensemble.RandomForestClassifier(n_estimators=2, random_state=0), "ints"),
+    "forest-one": lambda: _fit(ensemble.RandomForestClassifier(**_FOREST), "one"),
     "forest-several": lambda: _fit(ensemble.RandomForestClassifier(**_FOREST), "several", missing=True),
     "forest-pairs": lambda: _fit(ensemble.RandomForestClassifier(**_FOREST), "pairs"),
     "forest-value": lambda: _fit(ensemble.RandomForestRegressor(**_FOREST), "value", missing=True),

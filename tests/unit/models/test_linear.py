@@ -197,6 +197,7 @@ def test_what_is_not_linear_is_left_to_others() -> None:
         make_pipeline(SimpleImputer(strategy="most_frequent"), Ridge()).fit(matrix.astype(object), value),
         make_pipeline(StandardScaler()).fit(matrix),
         RidgeClassifier().fit(texts, topics),
+        RidgeClassifier().fit(matrix, ["all"] * len(matrix)),
         SGDClassifier().fit(matrix, wanted("two", matrix)).sparsify(),
         {"model": "a name"},
         {"weights": [1.0]},

@@ -249,7 +249,8 @@ def test_what_must_run_to_answer_is_left_to_others() -> None:
     matrix = features(60)
     begun = GradientBoostingClassifier(n_estimators=2, init=LogisticRegression()).fit(matrix, labels("two", matrix))
     drawn = GradientBoostingClassifier(n_estimators=2, init=DummyClassifier(strategy="stratified")).fit(matrix, labels("two", matrix))
-    for artifact in (begun, drawn, LogisticRegression(), {"model": begun}, {"forest": fitted("forest").estimator}):
+    one = HistGradientBoostingClassifier(max_iter=2).fit(matrix, ["all"] * len(matrix))
+    for artifact in (begun, drawn, one, LogisticRegression(), {"model": begun}, {"forest": fitted("forest").estimator}):
         assert matches(records_of(artifact)) is None
     for root in (None, [1], "model", Record(), {"model": None}):
         assert matches(root) is None

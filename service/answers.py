@@ -7,7 +7,8 @@ users of a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -54,9 +55,19 @@ def _count(value: Any) -> int:
     return sum(map(_count, value)) if isinstance(value, list | tuple) else 1
 
 
-def response_of(model: str, version: str, asked: Asked, answer: Answer, headers: Mapping[str, str]) -> web.Response:
+class Answering(NamedTuple):
+    """Who answered. parts: model -> version of those that a hybrid asked."""
+
+    model: str
+    version: str
+    parts: Mapping[str, str] = MappingProxyType({})
+
+
+def response_of(who: Answering, asked: Asked, answer: Answer, headers: Mapping[str, str]) -> web.Response:
     """The response to one question: 200, or 404 where the only user of it is not in the model."""
-    body: dict[str, Any] = {"model": model, "version": version}
+    body: dict[str, Any] = {"model": who.model, "version": who.version}
+    if who.parts:
+        body["parts"] = dict(who.parts)
     if isinstance(answer, Predictions):
         return reply(body | _predictions(answer), headers=headers)
     assert isinstance(asked, TopK)  # noqa: S101  what answers rankings was asked for them
@@ -66,7 +77,7 @@ def response_of(model: str, version: str, asked: Asked, answer: Answer, headers:
         return reply(body, headers=headers)
     (ranking,) = answer
     if isinstance(ranking, UnknownEntity):
-        return request_problem(asked.as_written(ranking), model=model)
+        return request_problem(asked.as_written(ranking), model=who.model)
     if asked.subject == "user_id":
         body["user_id"] = asked.query.users[0]
     elif asked.subject == "item_id":

@@ -12,7 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from models.base import AnswerFailed, RequestError
-from service.answers import response_of, size_of
+from service.answers import Answering, response_of, size_of
 from service.errors import DeadlineExceeded, InvalidField, NothingConfigured, Overloaded, answer_failed, not_ready, request_problem
 from service.keys import REGISTRY, SCORING, SETTINGS
 from service.lifecycle.lease import Lease
@@ -46,9 +46,9 @@ async def ask(request: web.Request, name: str, asked: Asked) -> web.Response:
     try:
         with app[SCORING].enter(name, settings.max_in_flight) as place:
             lease = await _lease(request, name, settings.max_wait_s, headers)
-            version = lease.version
+            who = Answering(name, lease.version, {part.model: part.version for part in lease.parts.values()})
             answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s)
-            write = partial(response_of, name, version, asked, answer, headers)
+            write = partial(response_of, who, asked, answer, headers)
             return write() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, write)
     except NotReady as error:
         return not_ready(error.view, time.time(), headers=headers)

@@ -110,6 +110,7 @@ def test_a_warm_user_is_answered_by_both_parts(server: Server) -> None:
     answer = ask(server, {"user_id": USER, "k": 12, "diversity": 1.0})
     assert_best(answer, wanted, 12, seen)
     assert (answer["answered_by"], answer["content_weight"]) == (["content", "collaborative"], 0.6)
+    assert answer["parts"] == {name: server.model(name)["version"] for name in ("content_based", "collaborative")}
     everything = ask(server, {"user_id": USER, "k": 55, "diversity": 1.0, "exclude_seen": False})
     assert set(ids_of(everything)) == {*NMF_IDS, *CONTENT_IDS}
     assert_best(everything, wanted, 55, [])

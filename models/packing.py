@@ -68,7 +68,8 @@ def pack(root: Any, family: str = "auto", options: Options = NO_OPTIONS) -> tupl
         keys = f" with keys {', '.join(sorted(map(str, root)))[:300]}" if isinstance(root, dict) else ""
         raise PackError("unknown_format", f"{wanted} this artifact: {', '.join(seen[:10])}{keys}", classes=seen[:50])
     fit = fits[0]
-    bundle = import_module(f"{FAMILIES[fit.family]}.pack").pack(root, options)
+    with np.errstate(all="ignore"):  # what overflows is found where arrays are checked, and numbers that are none where they are used
+        bundle = import_module(f"{FAMILIES[fit.family]}.pack").pack(root, options)
     details = dict(bundle.details)
     if isinstance(root, dict) and (trained := _text_time(root.get("trained_at"))) is not None:
         details["trained_at"] = trained

@@ -49,6 +49,7 @@ class Categories:
                 raise BadBundle("a categorical split asks a feature that is none")
             if int(self._goes_right.max()) > 1:
                 raise BadBundle("a categorical split has a third side")
+        self._width = features
         self._text = [(feature, names[feature.column] if names else None) for feature in self._features if feature.is_text]
         self._first = np.arange(len(self._split_feature), dtype=np.int64) * (CODES + 1)
 
@@ -66,12 +67,12 @@ class Categories:
         return [self._encode_row(at, row) for at, row in enumerate(instances)]
 
     def _encode_row(self, at: int, row: Any) -> Any:
-        if not isinstance(row, list | tuple | Mapping):
+        if not isinstance(row, list | tuple | Mapping) or (not isinstance(row, Mapping) and len(row) != self._width):
             return row
         encoded: Any = dict(row) if isinstance(row, Mapping) else list(row)
         for feature, name in self._text:
             key: Any = name if isinstance(row, Mapping) else feature.column
-            if key is None or (key not in row if isinstance(row, Mapping) else key >= len(row)):
+            if key is None or (isinstance(row, Mapping) and key not in row):
                 continue
             value = row[key]
             if isinstance(value, bool | int | float):

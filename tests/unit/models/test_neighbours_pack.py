@@ -266,6 +266,14 @@ def test_forged_sparse_matrices(relation: str, change: dict[str, Any]) -> None:
     assert refusal(small(**{relation: matrix, other: None})).type == "corrupt_artifact"
 
 
+@pytest.mark.filterwarnings("error")
+def test_features_too_long_to_be_measured_are_like_nothing() -> None:
+    features = np.ones((ITEMS, 3))
+    features[0] = 1e200
+    answer = liking(scorer(small(similarity_matrix=..., destination_features=features)), [1], IDS, k=ITEMS)
+    assert dict(zip(answer.items, answer.scores, strict=True)).get(IDS[0], 0.0) == 0.0 and max(answer.scores) == pytest.approx(1.0)
+
+
 def test_not_trained() -> None:
     assert refusal(content_dict("int", is_trained=False)).type == "not_trained"
 

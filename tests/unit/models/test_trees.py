@@ -178,6 +178,7 @@ def test_rows_by_name_give_what_rows_by_place_give() -> None:
         ([1.0, "Oslo", 1.0, "Oslo", 1.0], "instances[0][3]"),
         ([1.0, ["Oslo"], 1.0, 1.0, 1.0], "instances[0][1]"),
         ([1.0], "instances[0]"),
+        ([1.0, 3.0], "instances[0]"),
         ({"age": 1.0}, "instances[0]"),
         ("Oslo", "instances[0]"),
     ],

@@ -1,4 +1,4 @@
-"""Linear: numbers, lists of numbers, labels of every kind, and missing values that an imputer fills."""
+"""Linear: a thousand rows of numbers, lists of numbers, labels of every kind, and missing values that an imputer fills."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ _NAMES = (
 
 
 def _example(name: str) -> EstimatorExample:
-    estimator, rows, predictions, probabilities = fitted(name)
-    few = slice(0, 100)
-    return EstimatorExample(estimator, rows[few], predictions[few], None if probabilities is None else probabilities[few])
+    return EstimatorExample(*fitted(name))
 
 
 ESTIMATORS: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Trees: one of each kind of sum, with labels of every kind, missing values, and categories that are words."""
+"""Trees: a thousand rows of one of each kind of sum, with labels of every kind, missing values, and categories that are words."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _NAMES = (
 def _example(name: str) -> EstimatorExample:
     estimator, rows, predictions, probabilities = fitted(name)
     by_row = np.stack(probabilities, axis=1) if isinstance(probabilities, list) else probabilities
-    few = slice(0, 100)
-    return EstimatorExample(estimator, rows[few], predictions[few], None if by_row is None else by_row[few])
+    return EstimatorExample(estimator, rows, predictions, by_row)
 
 
 ESTIMATORS: dict[str, Callable[[], EstimatorExample]] = {name: lambda name=name: _example(name) for name in _NAMES}  # type: ignore[misc]

@@ -9,6 +9,7 @@ hits the memory cap is told by an "error" frame and ends the process: its heap c
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import sys
@@ -22,6 +23,8 @@ from loaders.wire import ChildEnd, WireError
 
 FRAME_LIMIT = 64 << 20
 """The longest question or answer, bytes of JSON."""
+_LONGEST_HELLO = 4 << 20
+"""Of what is said of a model at first: the server reads it where others wait."""
 _BLAS_BYTES = 64 << 20
 """What an OpenBLAS with one thread takes, and as much again for what is imported with it."""
 _REFUSALS = (ValueError, TypeError, KeyError)
@@ -58,26 +61,29 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
     stand = [*stand, *walls.close_files(readable_paths()), *walls.close_processes(sockets=False)]
     wire.send("phase", phase="warming")
     _settle_blas()
-    from loaders.hosting.estimator import Served, estimator_of
+    from loaders.errors import UnknownFormat
+    from loaders.hosting.estimator import served
     from loaders.hosting.unpickling import unpickle
 
     trusts_all = plan["trust"] == "any"
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        served = Served(estimator_of(unpickle(plan["artifact_fd"], plan["is_joblib"], trusts_all=trusts_all)))
+        model = served(unpickle(plan["artifact_fd"], plan["is_joblib"], trusts_all=trusts_all))
         told = [str(warning.message)[:300] for warning in caught if issubclass(warning.category, UserWarning)][:5]
     warnings.simplefilter("ignore")
-    wire.send(
-        "ok", **served.describe(), peak_bytes=memory.sample(), cap_bytes=plan["data_hard_bytes"], walls=stand, warnings=told
-    )  # fmt: skip
+    hello = {**model.describe(), "peak_bytes": memory.sample(), "cap_bytes": plan["data_hard_bytes"], "walls": stand, "warnings": told}
+    text = json.dumps({"kind": "ok", **hello}, separators=(",", ":")).encode()
+    if len(text) > _LONGEST_HELLO:
+        raise UnknownFormat(f"the names of its features and classes take {len(text)} bytes, {_LONGEST_HELLO} are allowed")
+    wire.send_text(text)
     if "joblib" in sys.modules:
         from joblib import parallel_config
 
         with parallel_config(backend="sequential"):
-            _serve(wire, served, memory)
+            _serve(wire, model, memory)
     else:
-        _serve(wire, served, memory)
+        _serve(wire, model, memory)
 
 
 def _settle_blas() -> None:

@@ -6,18 +6,21 @@ walls (`loaders.hosting.child`), unpickling. scikit-learn and pandas are importe
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from loaders.errors import UnknownFormat
+from loaders.errors import CorruptArtifact, LoadError, UnknownFormat
 from models.estimator import WRAPPER_KEYS, Signature, is_label
 
 _COMPOSED = ("steps", "transformers", "transformer_list", "estimator", "estimators", "base_estimator", "regressor")
 """Attributes of estimators that are made of others: what those take, only they know."""
-_MOST_NAMES = 100_000
+_MOST_NAMES, _MOST_FEATURES = 100_000, 1 << 31
+_DEEPEST = 100
+"""Pipelines in pipelines that are looked into: a forged one may hold itself."""
 
 
 def estimator_of(root: Any) -> Any:
@@ -29,6 +32,18 @@ def estimator_of(root: Any) -> Any:
     kind = type(candidates[-1])
     name = f"{kind.__module__}.{kind.__qualname__}"
     raise UnknownFormat(f"{name} has no predict: a model that is hosted needs one", classes=[name])
+
+
+def served(root: Any) -> Served:
+    """What an unpickled file serves. Raises UnknownFormat, CorruptArtifact where the object cannot even say what it takes."""
+    try:
+        return Served(estimator_of(root))
+    except (LoadError, MemoryError):
+        raise
+    except Exception as error:  # whatever is in the file, it was asked by its own code
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise
+        raise CorruptArtifact(f"the object does not say what it takes: {type(error).__name__}: {error}"[:500]) from error
 
 
 class Served:
@@ -125,7 +140,8 @@ def _plain(value: Any) -> Any:
 def _signature(estimator: Any) -> Signature:
     width = getattr(estimator, "n_features_in_", None)
     names = _names(getattr(estimator, "feature_names_in_", None))
-    features = len(names) if names is not None else int(width) if isinstance(width, int | np.integer) and width > 0 else 0
+    known = int(width) if isinstance(width, int | np.integer) and 0 < width < _MOST_FEATURES else 0
+    features = known if names is None else len(names)
     tags = _tags(estimator)
     # What an estimator made of others takes, the first of them decides; what has no tags is not scikit-learn's.
     is_open = tags is None or any(hasattr(estimator, name) for name in _COMPOSED)
@@ -172,7 +188,7 @@ def _tags(estimator: Any) -> Any:
 
 def _takes(estimator: Any) -> str:
     """ "rows", or what the first step of a pipeline takes instead: "texts" (a vectorizer), "objects" (a DictVectorizer)."""
-    while True:
+    for _ in range(_DEEPEST):
         steps = getattr(estimator, "steps", None)
         inner = steps[0][1] if isinstance(steps, Sequence) and steps else getattr(estimator, "best_estimator_", None)
         if inner is None or isinstance(inner, str):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
-from loaders.errors import UnknownFormat
+from loaders.errors import CorruptArtifact, LoadError, UnknownFormat
 from models.base import AnswerFailed, InvalidQuery, Predictions
 from tests.integration.hosting.bench_of_hosted import FOREVER_S, WAYS, hosted, numbers, people, pipeline, saved, svc, version
 from tests.integration.loading.bench_of_one import bring, left_behind, open_loader
@@ -198,6 +201,50 @@ async def test_what_cannot_predict_is_no_model(tmp_path: Path) -> None:
             await bring(loader, saved(PowerTransformer().fit(ROWS), tmp_path))
         assert caught.value.detail["classes"] == ["sklearn.preprocessing._data.PowerTransformer"]
         assert left_behind(loader) == []
+
+
+def with_itself(pipeline: Any) -> Any:
+    pipeline.steps[0] = ("itself", pipeline)
+    return pipeline
+
+
+def with_steps_that_are_none() -> Any:
+    pipeline = make_pipeline(PCA(2), StandardScaler(), SVC()).fit(*numbers())
+    pipeline.steps[0] = 3
+    return pipeline
+
+
+def with_attributes(model: Any, **attributes: Any) -> Any:
+    vars(model).update(attributes)
+    return model
+
+
+FORGED: dict[str, tuple[Callable[[], Any], type[LoadError]]] = {
+    "a pipeline of itself": (lambda: with_itself(make_pipeline(PCA(2), SVC()).fit(*numbers())), CorruptArtifact),
+    "steps that are none": (with_steps_that_are_none, CorruptArtifact),
+    "names that are none": (lambda: with_attributes(SVC().fit(*numbers()), feature_names_in_=3), CorruptArtifact),
+    "labels without end": (lambda: with_attributes(KNeighborsClassifier().fit(*numbers()), classes_=np.arange(10**6)), UnknownFormat),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+async def test_an_object_that_does_not_say_what_it_takes_is_not_tried_again(what: str, tmp_path: Path) -> None:
+    make, failure = FORGED[what]
+    async with open_loader(tmp_path) as loader:
+        with pytest.raises(failure):
+            await bring(loader, saved(make(), tmp_path))
+        assert left_behind(loader) == []
+
+
+async def test_a_width_that_nobody_has_is_none(tmp_path: Path) -> None:
+    async with hosted(with_attributes(SVC().fit(*numbers()), n_features_in_=2**70), tmp_path) as scorer:
+        assert scorer.signature.features == 0
+
+
+async def test_many_long_names_are_told(tmp_path: Path) -> None:
+    names = np.array([f"{at:06d} {'x' * 60}" for at in range(20_000)], object)
+    async with hosted(with_attributes(SVC().fit(*numbers()), feature_names_in_=names), tmp_path) as scorer:
+        assert scorer.signature.names == tuple(names)
 
 
 async def test_a_long_answer_is_one_frame(tmp_path: Path) -> None:

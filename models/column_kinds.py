@@ -6,6 +6,7 @@ arrays. Does not cover: their layout and how they are packed (`models.columns`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Protocol
@@ -39,7 +40,7 @@ class Column(Protocol):
         ...
 
 
-class _Column:
+class _Column(ABC):
     """What all kinds share: which values are missing."""
 
     def __init__(self, prefix: str, kind: str, is_shown: bool, bundle: Bundle, count: int) -> None:
@@ -54,8 +55,9 @@ class _Column:
             return found
         return [None if gone else value for value, gone in zip(found, self._missing[rows].tolist(), strict=True)]
 
+    @abstractmethod
     def _values(self, rows: NDArray[Any]) -> list[Any]:
-        raise NotImplementedError
+        """JSON values of rows, whether they are missing or not."""
 
     def holds_any(self, words: Sequence[str]) -> NDArray[np.bool_]:
         raise InvalidQuery("categories", "the items of this model have no categories")

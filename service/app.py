@@ -26,6 +26,7 @@ from service.lifecycle.supervisor import Supervisor
 from service.notify import Notifier
 from service.routes import add_routes
 from service.scoring import Scoring
+from service.telemetry.calls import Calls
 
 
 def build_loading(settings: Settings) -> tuple[Loader, Supervisor]:
@@ -46,6 +47,7 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     app[keys.SETTINGS] = settings
     app[keys.REGISTRY] = supervisor.registry
     app[keys.SCORING] = Scoring()
+    app[keys.CALLS] = Calls()
     app[keys.ADMIN_TOKEN] = configured_token(settings.server)
     app[keys.STARTED_AT] = time.time()
     app[keys.STOPPING] = asyncio.Event()

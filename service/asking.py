@@ -1,28 +1,45 @@
 """How a question comes to an answer: a place among the calls in flight, a version (perhaps after waiting), the answer, or why not.
 
-Covers: what all routes that ask a model have in common. Does not cover: the fields of questions and answers
-(`service.questions`, `service.answers`), what a model that is not ready answers (`service.status`, `service.errors`).
+Covers: what all routes that ask a model have in common (`put`), and how the native ones tell what came of it (`ask`). Does
+not cover: the fields of questions and answers (`service.questions`, `service.answers`), what a model that is not ready
+answers (`service.status`, `service.errors`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 
 from models.base import AnswerFailed, RequestError
 from service.answers import Answering, response_of, size_of
 from service.errors import DeadlineExceeded, InvalidField, NothingConfigured, Overloaded, answer_failed, not_ready, request_problem
-from service.keys import REGISTRY, SCORING, SETTINGS
+from service.jobs import Answer
+from service.keys import CALLS, REGISTRY, SCORING, SETTINGS
 from service.lifecycle.lease import Lease
 from service.lifecycle.view import NotReady
 from service.prefer import preferred_wait_s, unless_stopping
-from service.questions import Asked
+from service.questions import Asked, TopK
 from service.scoring import TooManyInFlight
+from service.telemetry.calls import Call, Outcome
 
 WRITTEN_INLINE = 1000
 """Values that the event loop itself writes as JSON, in a third of a millisecond; longer answers are written in a thread."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a caller waits for a model that is not ready yet, None for not at all; `is_used` once it had to."""
+
+    wait_s: float | None = None
+    is_used: bool = False
 
 
 def default_model(app: web.Application) -> str:
@@ -38,41 +55,95 @@ def default_model(app: web.Application) -> str:
     raise InvalidField("model", f"several models are configured and none is the default: name one of {', '.join(sorted(names))}")
 
 
-async def ask(request: web.Request, name: str, asked: Asked) -> web.Response:
-    """The response to one question to the model `name`, whatever state it is in. Raises UnknownModel, Problem."""
-    app = request.app
+async def put(
+    app: web.Application,
+    name: str,
+    asked: Asked,
+    write: Callable[[Answering, Answer], T],
+    *,
+    patience: Patience | None = None,
+    input_ns: int = 0,
+) -> T:
+    """What `write` makes of the answer to one question, in a thread where that is long; counted, however it ends.
+
+    Raises UnknownModel, NotReady, models.base.RequestError (its field as the caller wrote it), models.base.AnswerFailed,
+    Overloaded, DeadlineExceeded.
+    """
     settings = app[REGISTRY].view(name).settings
-    headers: dict[str, str] = {}
+    call = app[CALLS].begin(name, subjects=_subjects(asked), input_ns=input_ns)
+    outcome = Outcome.FAILED
     try:
         with app[SCORING].enter(name, settings.max_in_flight) as place:
-            lease = await _lease(request, name, settings.max_wait_s, headers)
+            lease = await _lease(app, name, patience or Patience())
+            call.version = lease.version
             who = Answering(name, lease.version, {part.model: part.version for part in lease.parts.values()})
-            answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s)
-            write = partial(response_of, who, asked, answer, headers)
-            return write() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, write)
-    except NotReady as error:
-        return not_ready(error.view, time.time(), headers=headers)
+            answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call)
+            work = partial(_written, write, who, answer, call)
+            written = work() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, work)
+            outcome = Outcome.OK
+            return written
+    except NotReady:
+        outcome = Outcome.NOT_READY
+        raise
     except TooManyInFlight as error:
+        outcome = Outcome.OVERLOADED
         detail = f"{name} has {error.limit} calls in flight, as many as it may."
         raise Overloaded(detail, headers={"Retry-After": "1"}, model=name, retry_after_s=1) from error
     except TimeoutError as error:
+        outcome = Outcome.DEADLINE
         raise DeadlineExceeded(f"{name} did not answer within {settings.request_timeout_s:g} s.", model=name) from error
-    except AnswerFailed as error:
-        return answer_failed(error, app[REGISTRY].view(name), time.time(), headers=headers)
     except RequestError as error:
-        return request_problem(asked.as_written(error), model=name)
+        outcome = Outcome.REFUSED
+        raise asked.as_written(error) from error
+    except asyncio.CancelledError:
+        outcome = Outcome.ABANDONED
+        raise
+    finally:
+        app[CALLS].end(call, outcome)
 
 
-async def _lease(request: web.Request, name: str, max_wait_s: float, headers: dict[str, str]) -> Lease:
-    """A hold on the version that serves; where there is none, after as long a wait as the client prefers. Raises NotReady."""
+async def ask(request: web.Request, name: str, asked: Asked, *, input_ns: int = 0) -> web.Response:
+    """The response to one question to the model `name`, whatever state it is in. Raises UnknownModel, Problem."""
     registry = request.app[REGISTRY]
+    preferred_s = preferred_wait_s(request.headers.getall("Prefer", ()))
+    patience = Patience(None if preferred_s is None else min(float(preferred_s), registry.view(name).settings.max_wait_s))
+
+    def write(who: Answering, answer: Answer) -> web.Response:
+        return response_of(who, asked, answer, _applied(patience))
+
+    try:
+        return await put(request.app, name, asked, write, patience=patience, input_ns=input_ns)
+    except NotReady as error:
+        return not_ready(error.view, time.time(), headers=_applied(patience))
+    except AnswerFailed as error:
+        return answer_failed(error, registry.view(name), time.time(), headers=_applied(patience))
+    except RequestError as error:
+        return request_problem(error, model=name)
+
+
+def _applied(patience: Patience) -> dict[str, str]:
+    return {"Preference-Applied": f"wait={patience.wait_s:g}"} if patience.is_used else {}
+
+
+def _written(write: Callable[[Answering, Answer], T], who: Answering, answer: Answer, call: Call) -> T:
+    began_ns = time.monotonic_ns()
+    written = write(who, answer)
+    call.output_ns = time.monotonic_ns() - began_ns
+    return written
+
+
+def _subjects(asked: Asked) -> int:
+    return asked.query.subjects if isinstance(asked, TopK) else len(asked.instances)
+
+
+async def _lease(app: web.Application, name: str, patience: Patience) -> Lease:
+    """A hold on the version that serves; where there is none, after as long a wait as the caller is willing to. Raises NotReady."""
+    registry = app[REGISTRY]
     try:
         return registry.acquire(name)
     except NotReady:
-        preferred_s = preferred_wait_s(request.headers.getall("Prefer", ()))
-        if preferred_s is None:
+        if patience.wait_s is None:
             raise
-        wait_s = min(float(preferred_s), max_wait_s)
-        headers["Preference-Applied"] = f"wait={wait_s:g}"
-        await unless_stopping(request.app, registry.wait_ready(name, wait_s))
+        patience.is_used = True
+        await unless_stopping(app, registry.wait_ready(name, patience.wait_s))
         return registry.acquire(name)

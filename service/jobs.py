@@ -52,13 +52,13 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Remote:
     """The work is done elsewhere: `send` awaits it, for at most as many seconds as it is told."""
 
     send: Callable[[float], Awaitable[Answer]]
 
 
-def job_of(asked: Asked, scorer: Scorer) -> Job | Call:
+def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
     """What is to be done so that `scorer` answers. Raises InvalidQuery where it answers no such question."""
     if isinstance(asked, TopK):
         if scorer.kind != "recommender":
@@ -71,7 +71,7 @@ def job_of(asked: Asked, scorer: Scorer) -> Job | Call:
     if scorer.kind == "recommender":
         raise InvalidQuery("instances", "this model recommends items: ask it with user_id, users or liked")
     if scorer.kind == "hosted":
-        return Call(partial(cast(HostedScorer, scorer).answer, asked.instances))
+        return Remote(partial(cast(HostedScorer, scorer).answer, asked.instances))
     estimator = cast(EstimatorScorer, scorer)
     return Job(_cost_of(asked, estimator), partial(_predicted, asked.instances, estimator))
 

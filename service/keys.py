@@ -12,10 +12,12 @@ from aiohttp import web
 from config.schema import Settings
 from service.lifecycle.registry import Registry
 from service.scoring import Scoring
+from service.telemetry.calls import Calls
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 SCORING = web.AppKey("scoring", Scoring)
+CALLS = web.AppKey("calls", Calls)
 ADMIN_TOKEN = web.AppKey("admin_token", bytes)
 """Empty when none is configured."""
 STARTED_AT = web.AppKey("started_at", float)

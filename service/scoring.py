@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
 from service.binding import bound
-from service.jobs import Answer, Call, job_of
+from service.jobs import Answer, Job, job_of
 from service.lifecycle.registry import Lease
 from service.questions import Asked
+from service.telemetry.calls import Call
 
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
@@ -85,8 +88,8 @@ class Scoring:
             raise TooManyInFlight(model, limit)
         return Place(self._in_flight, model)
 
-    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float) -> Answer:
-        """The answer of the leased version; takes over the lease and closes it when scoring is over.
+    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float, call: Call) -> Answer:
+        """The answer of the leased version; takes over the lease and closes it when scoring is over. `call` gets its times.
 
         The lease outlives a deadline or a cancelled call for as long as a thread still reads the arrays: unmapping them
         under it would kill the process. Raises TimeoutError after `timeout_s` seconds, models.base.RequestError,
@@ -95,11 +98,17 @@ class Scoring:
         with ExitStack() as held:
             held.enter_context(lease)
             job = job_of(asked, bound(lease))
-            if isinstance(job, Call):
-                return await job.send(timeout_s)
+            began_ns = time.monotonic_ns()
+            if isinstance(job, Job):
+                run = partial(_timed, job.run, call, began_ns)
+            else:
+                try:
+                    return await job.send(timeout_s)
+                finally:
+                    call.infer_ns = time.monotonic_ns() - began_ns
             if job.cost <= self._inline_cost:
-                return job.run()
-            work = self._pool.submit(job.run)
+                return run()
+            work = self._pool.submit(run)
             place.hold()
             held.callback(place.let_go)
             self._release_after(work, held.pop_all())
@@ -122,3 +131,13 @@ class Scoring:
         """Waits for the threads; what has not begun is dropped, and its lease closed."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.sleep(0)  # let the releases, which the threads have just scheduled, run before anyone unmaps
+
+
+def _timed(run: Callable[[], T], call: Call, submitted_ns: int) -> T:
+    """`run`, and how long it waited and took."""
+    began_ns = time.monotonic_ns()
+    call.queue_ns = began_ns - submitted_ns
+    try:
+        return run()
+    finally:
+        call.infer_ns = time.monotonic_ns() - began_ns

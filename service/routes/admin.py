@@ -17,6 +17,7 @@ from service.keys import REGISTRY
 from service.lifecycle.view import ModelView
 from service.prefer import ADMIN_WAIT_LIMIT_S, preferred_wait_s, query_flag, query_wait_s, unless_stopping
 from service.replies import reply
+from service.routes.declared import Route, command
 
 
 async def load(request: web.Request) -> web.Response:
@@ -118,3 +119,13 @@ def _is_running(view: ModelView) -> bool:
 def has_failed(view: ModelView) -> bool:
     """Whether the last attempt failed, even where an older version still serves."""
     return view.entry.failure is not None and not view.entry.unloaded
+
+
+ROUTES: tuple[Route, ...] = (
+    command("POST", "/models/{model}/load", load, "Load a model", tag="admin"),
+    command("POST", "/models/{model}/unload", unload, "Unload a model", tag="admin"),
+    command("POST", "/models/{model}/reload", reload, "Ask the source again and load a new revision", tag="admin"),
+    command("POST", "/models/reload", reload_all, "Load every model again", tag="admin"),
+    command("DELETE", "/models/clear", clear_all, "Delete fetched artifacts and unused segments of all models", tag="admin"),
+    command("DELETE", "/models/{model}/cache", clear, "Delete fetched artifacts and unused segments of one model", tag="admin"),
+)

@@ -18,6 +18,7 @@ from service.lifecycle.policy import status_of
 from service.lifecycle.state import Status
 from service.lifecycle.view import ModelView
 from service.replies import reply
+from service.routes.declared import Route, get
 from service.usage import memory_usage, process_usage
 from service.version import program_version
 
@@ -72,3 +73,11 @@ def overall(views: Sequence[ModelView]) -> str:
     if Status.ERROR in statuses or is_stale or is_missing:
         return "degraded"
     return "loading" if Status.LOADING in statuses else "ok"
+
+
+ROUTES: tuple[Route, ...] = (
+    get("/health", health, "200 while the process lives, with every model's status", tag="server"),
+    get("/health/live", live, "200 while the process lives", tag="server"),
+    get("/health/ready", ready, "200 when every required model is live, else 503", tag="server"),
+    get("/status", status, "Version, uptime, memory, workers and models", tag="server"),
+)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from service.keys import REGISTRY
 from service.replies import reply
+from service.routes.declared import Route, get
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -19,3 +20,11 @@ async def list_models(request: web.Request) -> web.Response:
 async def show_model(request: web.Request) -> web.Response:
     """GET /models/{model}; an unknown one is 404."""
     return reply(request.app[REGISTRY].view(request.match_info["model"]).to_json(time.time()))
+
+
+ROUTES: tuple[Route, ...] = (
+    get("/models", list_models, "Every model's status"),
+    get("/models/status", list_models, "Every model's status"),
+    get("/models/{model}", show_model, "One model's status"),
+    get("/models/{model}/status", show_model, "One model's status"),
+)

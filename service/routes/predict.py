@@ -17,6 +17,7 @@ from service.errors import NothingConfigured
 from service.keys import REGISTRY
 from service.questions import Asked, asked, decode_named_question, decode_question
 from service.replies import reply
+from service.routes.declared import Route, get
 from service.status import answer_for
 
 
@@ -53,3 +54,10 @@ def _understood(raw: bytes) -> Asked:
 def _understood_with_name(raw: bytes) -> tuple[str | None, Asked]:
     question = decode(raw, decode_named_question)
     return None if question.model is UNSET else question.model, asked(question)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/models/{model}/predict", predict, "Recommendations or predictions of one model", tag="predict"),
+    Route("POST", "/predict", predict_default, "The same of the default model, or of the one the body names", tag="predict"),
+    get("/predict/status", predict_status, "Whether POST /predict would be answered now", tag="predict"),
+)

@@ -55,12 +55,6 @@ def test_the_table_says_everything_once() -> None:
     assert not any(route.admin for route in ROUTES if route.method == "GET")
 
 
-async def test_the_index_lists_the_table(client: TestClient[Any, Any]) -> None:
-    async with client.get("/") as response:
-        listed = (await response.json())["routes"]
-    assert [(each["method"], each["path"]) for each in listed] == [(route.method, route.path) for route in ROUTES]
-
-
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=name_of)
 async def test_a_get_is_open_answers_json_and_head(client: TestClient[Any, Any], route: Route) -> None:
     async with client.get(concrete(route.path)) as response:

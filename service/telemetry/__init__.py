@@ -1,0 +1,1 @@
+"""What happened lately, in numbers and in order: calls, events, the lag of the event loop. No HTTP here."""

@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from models.base import Id, Predictions, Ranking, UnknownEntity
-from service.errors import request_problem, request_problem_document
+from service.errors import request_problem_document
 from service.jobs import Answer
 from service.questions import Asked, TopK
 from service.replies import reply
@@ -64,7 +64,7 @@ class Answering(NamedTuple):
 
 
 def response_of(who: Answering, asked: Asked, answer: Answer, headers: Mapping[str, str]) -> web.Response:
-    """The response to one question: 200, or 404 where the only user of it is not in the model."""
+    """The response to one question. A single user who is not in the model was refused before (`service.asking`)."""
     body: dict[str, Any] = {"model": who.model, "version": who.version}
     if who.parts:
         body["parts"] = dict(who.parts)
@@ -76,8 +76,7 @@ def response_of(who: Answering, asked: Asked, answer: Answer, headers: Mapping[s
         body["results"] = [_result(user, at, ranking) for at, (user, ranking) in enumerate(zip(users, answer, strict=True))]
         return reply(body, headers=headers)
     (ranking,) = answer
-    if isinstance(ranking, UnknownEntity):
-        return request_problem(asked.as_written(ranking), model=who.model)
+    assert isinstance(ranking, Ranking)  # noqa: S101
     if asked.subject == "user_id":
         body["user_id"] = asked.query.users[0]
     elif asked.subject == "item_id":

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from models.base import AnswerFailed, RequestError
+from models.base import AnswerFailed, Predictions, RequestError, UnknownEntity
 from service.answers import Answering, response_of, size_of
 from service.errors import DeadlineExceeded, InvalidField, NothingConfigured, Overloaded, answer_failed, not_ready, request_problem
 from service.jobs import Answer
@@ -26,6 +26,7 @@ from service.lifecycle.view import NotReady
 from service.prefer import preferred_wait_s, unless_stopping
 from service.questions import Asked, TopK
 from service.scoring import TooManyInFlight
+from service.status import HTTP_OF
 from service.telemetry.calls import Call, Outcome
 
 WRITTEN_INLINE = 1000
@@ -78,12 +79,13 @@ async def put(
             call.version = lease.version
             who = Answering(name, lease.version, {part.model: part.version for part in lease.parts.values()})
             answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call)
+            _refuse_unknown(asked, answer)
             work = partial(_written, write, who, answer, call)
             written = work() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, work)
             outcome = Outcome.OK
             return written
-    except NotReady:
-        outcome = Outcome.NOT_READY
+    except NotReady as error:
+        outcome = Outcome.LOADING if HTTP_OF[error.view.status] == 202 else Outcome.UNAVAILABLE
         raise
     except TooManyInFlight as error:
         outcome = Outcome.OVERLOADED
@@ -130,6 +132,14 @@ def _written(write: Callable[[Answering, Answer], T], who: Answering, answer: An
     written = write(who, answer)
     call.output_ns = time.monotonic_ns() - began_ns
     return written
+
+
+def _refuse_unknown(asked: Asked, answer: Answer) -> None:
+    """The only user of a question is not in the model: the question was wrong, and is counted so. Raises UnknownEntity."""
+    if isinstance(asked, TopK) and asked.subject != "users" and not isinstance(answer, Predictions):
+        (ranking,) = answer
+        if isinstance(ranking, UnknownEntity):
+            raise ranking
 
 
 def _subjects(asked: Asked) -> int:

@@ -1,13 +1,14 @@
-"""What may be asked over HTTP, in a body or in a query string, and what it means in the models' words.
+"""What may be asked over HTTP in a body, and what it means in the models' words.
 
-Covers: the fields, which of them go together, and the field that an error names. Does not cover: what a model makes of a
-question (`service.jobs`), the body's size, time and media type (`service.body`).
+Covers: the fields, which of them go together, and the field that an error names. Does not cover: query strings
+(`service.query_string`), what a model makes of a question (`service.jobs`), the body's size, time and media type
+(`service.body`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from models.base import Id, Query, RequestError
-from service.body import decode, invalid_field
+from service.body import decode
 from service.errors import InvalidField
 
 MAX_USERS = 1000
@@ -65,7 +66,7 @@ class TopK:
     """A question for items.
 
     query: as far as it can be said before a model is there. subject: the field that says for whom. names_k: whether `k` was
-    given, or is the default. is_text: the item ids are text of an address, to be read in the kind that the model's ids have.
+    given, or is the default. is_text: the ids are text of an address, to be read in the kind that the model's ids have.
     """
 
     query: Query
@@ -119,7 +120,7 @@ def asked(question: Question) -> Asked:
         only=_given(question.only, None),
         exclude_seen=_given(question.exclude_seen, None),
         categories=_given(question.categories, ()),
-        fields=_unreserved(_given(question.fields, ())),
+        fields=unreserved(_given(question.fields, ())),
         explain=_given(question.explain, False),
         diversity=_given(question.diversity, None),
     )
@@ -163,51 +164,9 @@ def _parts(rows: Sequence[Raw]) -> list[list[Raw]]:
     return parts
 
 
-def _unreserved(fields: Sequence[str]) -> Sequence[str]:
+def unreserved(fields: Sequence[str]) -> Sequence[str]:
+    """The columns that were asked for. Raises InvalidField for one that an item of an answer has anyway."""
     for at, name in enumerate(fields):
         if name in RESERVED:
             raise InvalidField(f"fields[{at}]", f"an item of an answer has {name!r} of its own")
     return fields
-
-
-class SimilarQuestion(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The query string of a question for similar items, each parameter a list of what was given for it."""
-
-    k: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    exclude: Annotated[list[str], Meta(max_length=MAX_IDS)] = []
-    only: Annotated[list[str], Meta(max_length=MAX_IDS)] | None = None
-    categories: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
-    fields: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
-    diversity: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
-
-
-_MANY = ("exclude", "only", "categories", "fields")
-
-
-def asked_similar(item_id: str, parameters: Mapping[str, Sequence[str]]) -> TopK:
-    """Items like `item_id`; `parameters` are all values of each query parameter.
-
-    `exclude`, `only` and `fields` may be repeated or separated by commas, `categories` (whose names have commas) only
-    repeated. Raises InvalidField.
-    """
-    told: dict[str, Any] = {}
-    for name, values in parameters.items():
-        if name not in _MANY and len(values) > 1:
-            raise InvalidField(name, "give it once")
-        told[name] = list(values) if name in _MANY else values[0]
-    if "fields" in told:
-        told["fields"] = [part for value in told["fields"] for part in value.split(",") if part]
-    try:
-        question = msgspec.convert(told, SimilarQuestion, strict=False)
-    except msgspec.ValidationError as error:
-        raise invalid_field(str(error)) from error
-    query = Query(
-        similar_to=item_id,
-        k=_given(question.k, DEFAULT_K),
-        exclude=question.exclude,
-        only=question.only,
-        categories=question.categories,
-        fields=_unreserved(question.fields),
-        diversity=question.diversity,
-    )
-    return TopK(query, "item_id", question.k is not UNSET, is_text=True)

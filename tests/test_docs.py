@@ -27,7 +27,7 @@ from loaders.sources import check_source
 from models import FAMILIES
 from models.bundle import BadBundle
 from models.packing import NO_OPTIONS, PackError
-from service import errors, jobs, questions
+from service import errors, jobs, query_string, questions
 from service.cli import build_parser
 from service.errors import Problem, not_ready
 from service.lifecycle.events import Failed, FetchBegan, Progressed, Started
@@ -294,7 +294,7 @@ def test_the_page_on_asking_has_every_field_and_bound() -> None:
     assert f"at most {jobs.MAX_ITEMS:,} items" in page
     assert rows["k"].endswith(f"| {questions.DEFAULT_K}")
     similar = page.partition("## Similar items")[2].partition("parameters")[0]
-    assert set(re.findall(r"`(\w+)`", similar)) == set(questions.SimilarQuestion.__struct_fields__)
+    assert set(re.findall(r"`(\w+)`", similar)) == set(query_string.SimilarQuestion.__struct_fields__)
 
 
 def words_under(title: str) -> set[str]:

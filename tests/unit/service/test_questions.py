@@ -11,7 +11,8 @@ import pytest
 from models.base import Id, InvalidQuery, RequestError, UnknownEntity
 from service import questions
 from service.errors import InvalidField, MalformedBody
-from service.questions import Rows, TopK, asked, asked_similar, decode_question
+from service.query_string import asked_similar
+from service.questions import Rows, TopK, asked, decode_question
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import VERSION, FakeItems, FakeRegistry, FakeScorer, live
 from tests.unit.service.test_predict import PREDICT, ask

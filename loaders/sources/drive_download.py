@@ -92,6 +92,7 @@ class DriveDownload:
             check_size(max(done, total or 0), self.limits, self.shown)
             self.on_bytes(done, total)
 
+        self.on_bytes(offset, self.total)
         digest = _WatchedDigest(cancelled)
         bundle = ca_bundle()
         try:

@@ -70,6 +70,7 @@ def begin(entry: Entry, kind: str, now: float, cause: Cause, force: bool = False
         retry_of=None,
         unloaded=False,
         again=None,
+        tally=replace(entry.tally, retries=entry.tally.retries + (cause is Cause.RETRY)),
     )
     return entry, (*actions, StartAttempt(attempt.id))
 

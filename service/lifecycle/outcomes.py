@@ -40,7 +40,8 @@ def restored(entry: Entry, event: Restored, now: float) -> Step:
     if entry.live is not None:
         raise InvalidTransition(entry.name, running(entry).phase, f"{event.kind} over a live version", entry.story)
     entry = tell(entry, event, now, Phase.LIVE, event.version)
-    return replace(entry, live=Live(event.version, event.revision, now), owed=0), (Publish(event.version),)
+    tally = replace(entry.tally, restores=entry.tally.restores + 1)
+    return replace(entry, live=Live(event.version, event.revision, now), owed=0, tally=tally), (Publish(event.version),)
 
 
 def fetch_began(entry: Entry, event: FetchBegan, now: float) -> Step:
@@ -58,6 +59,7 @@ def progressed(entry: Entry, event: Progressed, now: float) -> Step:
     if share is not None:
         share = min(1.0, max(share, attempt.progress or 0.0))
     baseline = (attempt.baseline_at, attempt.baseline_bytes) if attempt.baseline_at is not None else (now, event.bytes_done)
+    tally = entry.tally.received(attempt.reported_bytes, event.bytes_done)
     attempt = replace(
         attempt,
         bytes_done=done,
@@ -65,8 +67,9 @@ def progressed(entry: Entry, event: Progressed, now: float) -> Step:
         progress=share if share is not None else attempt.progress,
         baseline_at=baseline[0],
         baseline_bytes=baseline[1],
+        reported_bytes=event.bytes_done,
     )
-    return replace(entry, attempt=attempt), ()
+    return replace(entry, attempt=attempt, tally=tally), ()
 
 
 def fetched(entry: Entry, event: Fetched, now: float) -> Step:
@@ -110,7 +113,8 @@ def succeeded(entry: Entry, event: Succeeded, now: float) -> Step:
     """The new version replaces the live one in one step; the old one drains."""
     entry = tell(entry, event, now, Phase.LIVE, event.version)
     entry, drained = retire(entry, now, f"replaced by {event.version}")
-    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None, owed=0)
+    tally = replace(entry.tally, loads=entry.tally.loads + 1)
+    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None, owed=0, tally=tally)
     return end(entry, now, (Publish(event.version), *drained))
 
 
@@ -135,7 +139,7 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
     entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
     rejected = failure if delay_s is None and event.revision else entry.rejected
-    entry = replace(entry, failure=failure, rejected=rejected)
+    entry = replace(entry, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type))
     if entry.again is not None:
         return end(entry, now)
     if delay_s == 0:
@@ -179,7 +183,7 @@ def died(entry: Entry, event: Died, now: float, policy: RetryPolicy) -> Step:
     )
     entry = tell(entry, event, now, Phase.FAILED if entry.attempt is None else entry.attempt.phase, f"{event.type}: {event.message}")
     entry, drained = retire(entry, now, event.kind)
-    entry = replace(entry, failure=failure, deaths=deaths, owed=LIMITED_TRIES)
+    entry = replace(entry, failure=failure, deaths=deaths, owed=LIMITED_TRIES, tally=entry.tally.failed(event.type))
     if not is_alone:
         return entry, drained
     # A retry that waits is one of a reload that failed beside the version: now there is nothing to fall back on.

@@ -158,8 +158,12 @@ class AttemptRun:
 
         def report(done: int, total: int | None) -> None:
             nonlocal latest, waiting
+            begins_anew = done < latest[0]
+            if begins_anew and waiting is not None:
+                waiting.cancel()
+                tell()
             latest = (done, total)
-            if loop.time() >= next_at or done == total:
+            if begins_anew or loop.time() >= next_at or done == total:
                 if waiting is not None:
                     waiting.cancel()
                 tell()
@@ -171,6 +175,7 @@ class AttemptRun:
         finally:
             if waiting is not None:
                 waiting.cancel()
+                tell()  # the last bytes of a download that was cut are counted too
 
     def _fail(self, error: LoadError) -> None:
         """Report it, with the revision it is about: the fetched one, or the one a fetch refused (`detail["revision"]`)."""

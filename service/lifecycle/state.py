@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .tally import Tally
+
 
 class Phase(StrEnum):
     """Where an attempt is (queued .. warming), where a model rests (not_started, live, failed, released), how a version ends."""
@@ -86,6 +88,8 @@ class Attempt:
     baseline_at: float | None = None
     """When the first progress came, and with how many bytes: a resumed download must not count what it found as speed."""
     baseline_bytes: int = 0
+    reported_bytes: int | None = None
+    """As the source told last: it falls where a download begins anew. None before its first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,7 @@ class Entry:
     transitions: int = 0
     """Transitions ever; the story keeps the last of them."""
     story: tuple[StoryLine, ...] = field(default=())
+    tally: Tally = field(default=Tally())
 
     def __repr__(self) -> str:
         live = self.live.version if self.live else None

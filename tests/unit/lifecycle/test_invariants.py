@@ -132,6 +132,10 @@ class Life(RuleBasedStateMachine):
             assert self.entry.story is before.story
         assert self.entry.transitions >= before.transitions
         assert self.entry.attempts_begun >= before.attempts_begun
+        was, is_ = before.tally, self.entry.tally
+        assert is_.received_bytes >= was.received_bytes and is_.retries >= was.retries
+        assert is_.loads - was.loads == isinstance(event, Succeeded) * len(published)
+        assert sum(is_.failures.values()) - sum(was.failures.values()) == (isinstance(event, (Failed, Died)) and self.entry is not before)
 
     @rule(event=outside)
     def something_from_outside(self, event: Event) -> None:

@@ -10,8 +10,10 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import cast
 
+import msgspec
 from aiohttp import web
 
 from config.schema import Settings
@@ -24,9 +26,11 @@ from service.errors import problems
 from service.lifecycle import ports
 from service.lifecycle.supervisor import Supervisor
 from service.notify import Notifier
-from service.routes import add_routes
+from service.openapi import openapi
+from service.routes import ROUTES, add_routes
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
+from service.wrong_tokens import WrongTokens
 
 
 def build_loading(settings: Settings) -> tuple[Loader, Supervisor]:
@@ -49,14 +53,21 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     app[keys.SCORING] = Scoring()
     app[keys.CALLS] = Calls()
     app[keys.ADMIN_TOKEN] = configured_token(settings.server)
+    app[keys.WRONG_TOKENS] = WrongTokens()
     app[keys.STARTED_AT] = time.time()
     app[keys.STOPPING] = asyncio.Event()
+    app[keys.DESCRIPTION] = _description()
     add_routes(app)
     app.cleanup_ctx.append(background.lifecycle(supervisor, loader))
     app.cleanup_ctx.append(background.scoring)
     app.cleanup_ctx.append(background.systemd(Notifier(environ)))
     app.on_shutdown.append(_stop_waiting)
     return app
+
+
+@cache
+def _description() -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(openapi(ROUTES)))
 
 
 async def _stop_waiting(app: web.Application) -> None:

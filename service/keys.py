@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
+from msgspec import Raw
 
 from config.schema import Settings
 from service.lifecycle.registry import Registry
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
+from service.wrong_tokens import WrongTokens
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
@@ -20,7 +22,10 @@ SCORING = web.AppKey("scoring", Scoring)
 CALLS = web.AppKey("calls", Calls)
 ADMIN_TOKEN = web.AppKey("admin_token", bytes)
 """Empty when none is configured."""
+WRONG_TOKENS = web.AppKey("wrong_tokens", WrongTokens)
 STARTED_AT = web.AppKey("started_at", float)
 """Unix time."""
+DESCRIPTION = web.AppKey("description", Raw)
+"""The OpenAPI document as JSON."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set once the server no longer accepts connections: nobody should wait for a model any more."""

@@ -8,16 +8,18 @@ Covers: the fields, which of them go together, and the field that an error names
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from models.base import Id, Query, RequestError
+from models.base import Query, RequestError
 from service.body import decode
 from service.errors import InvalidField
+from service.schemas.values import Id
 
 MAX_USERS = 1000
 MAX_LIKED = 10_000
@@ -30,6 +32,20 @@ RESERVED = ("item_id", "score", "because")
 """What an item of an answer has besides the fields that were asked for."""
 DEFAULT_K = 10
 
+SAID: Mapping[str, str] = MappingProxyType(
+    {
+        "liked": "Items that somebody likes whom the model does not know",
+        "k": "How many items, at most as many as the model has; 10 without it",
+        "exclude": "Items that are not to be returned",
+        "only": "Items besides which nothing is to be returned",
+        "exclude_seen": "Whether to leave out what the user has seen, or `liked`; true where that is known",
+        "categories": "Items of any of these",
+        "fields": "Columns of the items to return",
+        "explain": "Whether to name the liked items that contributed most to each item",
+        "diversity": "How much relevance counts against being unlike the items before, 1 is plain order; without it the model's own",
+    }
+)
+"""What the API description says of a field, in a body and in a query string."""
 _DECODED_AT_ONCE = 16 << 10
 """Bytes of rows of one call of the decoder, which lets no other thread run meanwhile."""
 
@@ -38,27 +54,41 @@ Subject = Literal["user_id", "users", "liked", "item_id"]
 _SUBJECTS = ("user_id", "users", "liked", "instances")
 
 
+Row = Annotated[
+    Raw,
+    Meta(
+        description="A row of features: a list in their order, or an object by their names; null is a missing value",
+        extra_json_schema={
+            "anyOf": [
+                {"type": "array", "items": {"type": ["number", "string", "boolean", "null"]}},
+                {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
+            ]
+        },
+    ),
+]
+
+
 class Question(Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of a predict call. One of `user_id`, `users`, `liked` and `instances`; a hybrid also takes `user_id` with `liked`."""
 
-    user_id: Id | UnsetType = UNSET
-    users: Annotated[list[Id], Meta(min_length=1, max_length=MAX_USERS)] | UnsetType = UNSET
-    liked: Annotated[list[Id], Meta(min_length=1, max_length=MAX_LIKED)] | UnsetType = UNSET
-    instances: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_INSTANCES)] | UnsetType = UNSET
-    k: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    exclude: Annotated[list[Id], Meta(max_length=MAX_IDS)] | UnsetType = UNSET
-    only: Annotated[list[Id], Meta(max_length=MAX_IDS)] | UnsetType | None = UNSET
-    exclude_seen: bool | UnsetType | None = UNSET
-    categories: Annotated[list[str], Meta(max_length=MAX_WORDS)] | UnsetType = UNSET
-    fields: Annotated[list[str], Meta(max_length=MAX_WORDS)] | UnsetType = UNSET
-    explain: bool | UnsetType = UNSET
-    diversity: Annotated[float, Meta(ge=0.0, le=1.0)] | UnsetType | None = UNSET
+    user_id: Annotated[Id, Meta(description="The user the items are for")] | UnsetType = UNSET
+    users: Annotated[list[Id], Meta(min_length=1, max_length=MAX_USERS, description="Several users: an answer each")] | UnsetType = UNSET
+    liked: Annotated[list[Id], Meta(min_length=1, max_length=MAX_LIKED, description=SAID["liked"])] | UnsetType = UNSET
+    instances: Annotated[list[Row], Meta(min_length=1, max_length=MAX_INSTANCES, description="Rows to predict")] | UnsetType = UNSET
+    k: Annotated[int, Meta(ge=1, description=SAID["k"])] | UnsetType = UNSET
+    exclude: Annotated[list[Id], Meta(max_length=MAX_IDS, description=SAID["exclude"])] | UnsetType = UNSET
+    only: Annotated[list[Id], Meta(max_length=MAX_IDS, description=SAID["only"])] | UnsetType | None = UNSET
+    exclude_seen: Annotated[bool, Meta(description=SAID["exclude_seen"])] | UnsetType | None = UNSET
+    categories: Annotated[list[str], Meta(max_length=MAX_WORDS, description=SAID["categories"])] | UnsetType = UNSET
+    fields: Annotated[list[str], Meta(max_length=MAX_WORDS, description=SAID["fields"])] | UnsetType = UNSET
+    explain: Annotated[bool, Meta(description=SAID["explain"])] | UnsetType = UNSET
+    diversity: Annotated[float, Meta(ge=0.0, le=1.0, description=SAID["diversity"])] | UnsetType | None = UNSET
 
 
 class NamedQuestion(Question, forbid_unknown_fields=True, kw_only=True):
     """The body of POST /predict, which may name the model."""
 
-    model: str | UnsetType = UNSET
+    model: Annotated[str, Meta(description="The model that is asked; without it, the default one")] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ of its resource and a line in that file's table; a new resource is a new file, a
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from service.admin import guarded
+from service.errors import InvalidField
 from service.routes import (
     admin,
     dashboard,
@@ -48,10 +50,23 @@ ROUTES: tuple[Route, ...] = (
 
 
 def add_routes(app: web.Application, routes: tuple[Route, ...] = ROUTES) -> None:
-    """Put the table into the application; admin routes go behind the token."""
+    """Put the table into the application; admin routes go behind the token, and what takes parameters takes no others."""
     for route in routes:
-        handler = guarded(route.handler) if route.admin else route.handler
+        asked = _taking(route.queried, route.handler) if route.queried else route.handler
+        handler = guarded(asked) if route.admin else asked
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # also answers HEAD
         else:
             app.router.add_route(route.method, route.pattern, handler)
+
+
+def _taking(names: frozenset[str], handler: Handler) -> Handler:
+    """The handler, after a look at the names of the query: a misspelt `?force=true` must not be a command without force."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        for name in request.query:
+            if name not in names:
+                raise InvalidField(name, f"unknown parameter: it takes {', '.join(sorted(names))}")
+        return await handler(request)
+
+    return checked

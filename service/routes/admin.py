@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from service.errors import ModelsFailed, model_failed
 from service.keys import REGISTRY
 from service.lifecycle.view import ModelView
 from service.prefer import ADMIN_WAIT_LIMIT_S, preferred_wait_s, query_flag, query_wait_s, unless_stopping
 from service.replies import reply
-from service.routes.declared import Route, command
+from service.routes.declared import Answer, Parameter, Route, command, problem
+from service.routes.implied import PREFER, RETRY_AFTER_IF_ANY
+from service.schemas.models import AllCleared, Cleared, Models, ModelStatus
+from service.schemas.problems import ModelsFailedProblem, StoreProblem, UnavailableProblem
+from service.schemas.values import Seconds
 
 
 async def load(request: web.Request) -> web.Response:
@@ -121,11 +127,66 @@ def has_failed(view: ModelView) -> bool:
     return view.entry.failure is not None and not view.entry.unloaded
 
 
+WAIT = Parameter("wait", "query", Seconds, "Wait for what comes of it, for at most so many seconds (an hour at most)", example=10)
+FORCE = Parameter("force", "query", bool, "Load again even if the source says that nothing changed", example=True)
+_PREFERRED = replace(PREFER, summary="`wait=N`: as the parameter `wait`, which counts more (RFC 7240)")
+_WAITING = (WAIT, _PREFERRED)
+_STOPPING = problem("The store cannot be used now, or the server is stopping", StoreProblem)
+_ONE = {
+    200: Answer("With `wait`: what came of it", ModelStatus),
+    202: Answer("It was begun; or, with `wait`, it runs on", ModelStatus),
+    503: problem("With `wait`: it failed; or the server is stopping", UnavailableProblem, headers={"Retry-After": RETRY_AFTER_IF_ANY}),
+}
+_ALL = {
+    200: Answer("With `wait`: what came of it", Models),
+    202: Answer("It was begun; or, with `wait`, some run on", Models),
+    503: problem("With `wait`: some failed; or the server is stopping", ModelsFailedProblem),
+}
+
+
+def _of_one(word: str, handler: Handler, summary: str, description: str, *parameters: Parameter) -> Route:
+    path = f"/models/{{model}}/{word}"
+    return command("POST", path, handler, summary, tag="admin", description=description, parameters=(*parameters, *_WAITING), answers=_ONE)
+
+
 ROUTES: tuple[Route, ...] = (
-    command("POST", "/models/{model}/load", load, "Load a model", tag="admin"),
-    command("POST", "/models/{model}/unload", unload, "Unload a model", tag="admin"),
-    command("POST", "/models/{model}/reload", reload, "Ask the source again and load a new revision", tag="admin"),
-    command("POST", "/models/reload", reload_all, "Load every model again", tag="admin"),
-    command("DELETE", "/models/clear", clear_all, "Delete fetched artifacts and unused segments of all models", tag="admin"),
-    command("DELETE", "/models/{model}/cache", clear, "Delete fetched artifacts and unused segments of one model", tag="admin"),
+    _of_one("load", load, "Load a model", "Nothing happens to one that serves; a running attempt is joined."),
+    _of_one("unload", unload, "Unload a model", "It serves no more, until it is loaded or reloaded."),
+    _of_one(
+        "reload",
+        reload,
+        "Ask the source again and load a new revision",
+        "What serves goes on until the new version is ready; a reload that fails does not disturb it.",
+        FORCE,
+    ),
+    command(
+        "POST",
+        "/models/reload",
+        reload_all,
+        "Load every model again",
+        tag="admin",
+        description="Even where the source says that nothing changed; but for those that were unloaded or never begun.",
+        parameters=_WAITING,
+        answers=_ALL,
+    ),
+    command(
+        "DELETE",
+        "/models/clear",
+        clear_all,
+        "Delete fetched artifacts and unused segments of all models",
+        tag="admin",
+        description="What serves keeps serving.",
+        parameters=_WAITING,
+        answers={200: Answer("With `wait`: done", AllCleared), 202: Answer("Done", AllCleared), 503: _STOPPING},
+    ),
+    command(
+        "DELETE",
+        "/models/{model}/cache",
+        clear,
+        "Delete fetched artifacts and unused segments of one model",
+        tag="admin",
+        description="If it serves, it keeps serving.",
+        parameters=_WAITING,
+        answers={200: Answer("With `wait`: done", Cleared), 202: Answer("Done", Cleared), 503: _STOPPING},
+    ),
 )

@@ -18,7 +18,9 @@ from service.lifecycle.policy import status_of
 from service.lifecycle.state import Status
 from service.lifecycle.view import ModelView
 from service.replies import reply
-from service.routes.declared import Route, get
+from service.routes.declared import Answer, Route, get, problem
+from service.schemas.problems import NotServingProblem
+from service.schemas.server import Health, Live, Ready, ServerStatus
 from service.usage import memory_usage, process_usage
 from service.version import program_version
 
@@ -76,8 +78,36 @@ def overall(views: Sequence[ModelView]) -> str:
 
 
 ROUTES: tuple[Route, ...] = (
-    get("/health", health, "200 while the process lives, with every model's status", tag="server"),
-    get("/health/live", live, "200 while the process lives", tag="server"),
-    get("/health/ready", ready, "200 when every required model is live, else 503", tag="server"),
-    get("/status", status, "Version, uptime, memory, workers and models", tag="server"),
+    get(
+        "/health",
+        health,
+        "200 while the process lives, with every model's status",
+        tag="server",
+        answers={200: Answer("The process lives", Health, example={"status": "loading", "models": {"als": "loading", "churn": "ready"}})},
+    ),
+    get(
+        "/health/live",
+        live,
+        "200 while the process lives",
+        tag="server",
+        answers={200: Answer("The process lives", Live, example={"status": "ok"})},
+    ),
+    get(
+        "/health/ready",
+        ready,
+        "200 when every required model is live, else 503",
+        tag="server",
+        description="Nothing configured is not ready, and neither is a server that is stopping.",
+        answers={
+            200: Answer("Every required model is live", Ready, example={"status": "ready", "models": {"als": "ready"}}),
+            503: problem("A required model is not live, none is configured, or the server is stopping", NotServingProblem),
+        },
+    ),
+    get(
+        "/status",
+        status,
+        "Version, uptime, memory, workers and models",
+        tag="server",
+        answers={200: Answer("What the server is and uses", ServerStatus)},
+    ),
 )

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from service.keys import REGISTRY
 from service.replies import reply
-from service.routes.declared import Route, get
+from service.routes.declared import Answer, Route, get
+from service.schemas.models import Models, ModelStatus
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -22,9 +23,12 @@ async def show_model(request: web.Request) -> web.Response:
     return reply(request.app[REGISTRY].view(request.match_info["model"]).to_json(time.time()))
 
 
+_ALL = {200: Answer("Every model, in the order of the configuration", Models)}
+_ONE = {200: Answer("The status object", ModelStatus)}
+
 ROUTES: tuple[Route, ...] = (
-    get("/models", list_models, "Every model's status"),
-    get("/models/status", list_models, "Every model's status"),
-    get("/models/{model}", show_model, "One model's status"),
-    get("/models/{model}/status", show_model, "One model's status"),
+    get("/models", list_models, "Every model's status", answers=_ALL),
+    get("/models/status", list_models, "Every model's status", answers=_ALL),
+    get("/models/{model}", show_model, "One model's status", answers=_ONE),
+    get("/models/{model}/status", show_model, "One model's status", answers=_ONE),
 )

@@ -17,7 +17,12 @@ from service.errors import NothingConfigured
 from service.keys import REGISTRY
 from service.questions import Asked, asked, decode_named_question, decode_question
 from service.replies import reply
-from service.routes.declared import Route, get
+from service.routes.declared import Answer, Body, Parameter, Route, get, problem
+from service.routes.implied import ASKING, PREFER
+from service.schemas.answers import Batch, NothingToAsk, Predictions, Readiness, Recommendations
+from service.schemas.problems import NotFoundProblem
+from service.schemas.questions import NAMED_PREDICT_EXAMPLES, PREDICT_EXAMPLES, NamedPredictBody, PredictBody
+from service.schemas.values import ModelName
 from service.status import answer_for
 
 
@@ -56,8 +61,48 @@ def _understood_with_name(raw: bytes) -> tuple[str | None, Asked]:
     return None if question.model is UNSET else question.model, asked(question)
 
 
+_RECOMMENDED = {
+    "model": "als",
+    "version": "20261121T101500-3fa9c1",
+    "user_id": 1,
+    "items": [{"item_id": 512, "score": 0.81}, {"item_id": 498, "score": 0.64}],
+}
+_ANSWERS = {
+    200: Answer(
+        "The answer: items for `user_id` or `liked`, a result for each of `users`, predictions for `instances`",
+        Recommendations | Batch | Predictions,
+        example=_RECOMMENDED,
+    ),
+    **ASKING,
+}
+
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/models/{model}/predict", predict, "Recommendations or predictions of one model", tag="predict"),
-    Route("POST", "/predict", predict_default, "The same of the default model, or of the one the body names", tag="predict"),
-    get("/predict/status", predict_status, "Whether POST /predict would be answered now", tag="predict"),
+    Route(
+        "POST",
+        "/models/{model}/predict",
+        predict,
+        "Recommendations or predictions of one model",
+        tag="predict",
+        parameters=(PREFER,),
+        body=Body(PredictBody, PREDICT_EXAMPLES),
+        answers=_ANSWERS,
+    ),
+    Route(
+        "POST",
+        "/predict",
+        predict_default,
+        "The same of the default model, or of the one the body names",
+        tag="predict",
+        parameters=(PREFER,),
+        body=Body(NamedPredictBody, NAMED_PREDICT_EXAMPLES),
+        answers=_ANSWERS,
+    ),
+    get(
+        "/predict/status",
+        predict_status,
+        "Whether POST /predict would be answered now",
+        tag="predict",
+        parameters=(Parameter("model", "query", ModelName, "The model that is meant; without it, the default one", "als"),),
+        answers={200: Answer("The state of that model", Readiness | NothingToAsk), 404: problem("No such model", NotFoundProblem)},
+    ),
 )

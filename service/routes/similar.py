@@ -9,8 +9,11 @@ from aiohttp import web
 
 from service.asking import ask
 from service.keys import REGISTRY
-from service.query_string import asked_similar, parameters_of
-from service.routes.declared import Route, get
+from service.query_string import SimilarQuestion, asked_similar, parameters_of
+from service.questions import SAID
+from service.routes.declared import Answer, Route, get, query_of
+from service.routes.implied import ASKING, PREFER
+from service.schemas.answers import Recommendations
 
 
 async def similar(request: web.Request) -> web.Response:
@@ -20,4 +23,21 @@ async def similar(request: web.Request) -> web.Response:
     return await ask(request, name, asked_similar(request.match_info["item_id"], parameters_of(request.query)))
 
 
-ROUTES: tuple[Route, ...] = (get("/models/{model}/similar/{item_id}", similar, "Items like this one", tag="predict"),)
+_SIMILAR = {
+    "model": "als",
+    "version": "20261121T101500-3fa9c1",
+    "item_id": 101,
+    "items": [{"item_id": 512, "score": 0.93}, {"item_id": 498, "score": 0.88}],
+}
+
+ROUTES: tuple[Route, ...] = (
+    get(
+        "/models/{model}/similar/{item_id}",
+        similar,
+        "Items like this one",
+        tag="predict",
+        description="`exclude`, `only` and `fields` may be repeated or separated by commas, `categories` only repeated.",
+        parameters=(*query_of(SimilarQuestion, SAID, {"k": 5}), PREFER),
+        answers={200: Answer("Items, the most similar first", Recommendations, example=_SIMILAR), **ASKING},
+    ),
+)

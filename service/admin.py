@@ -1,20 +1,21 @@
 """Who may command: the admin token.
 
 Covers: how the token is checked, the audit line of every call. Does not cover: where the token comes from
-(`config.load`), what the commands do (`service.routes.admin`).
+(`config.load`), how wrong ones are counted (`service.wrong_tokens`), what the commands do (`service.routes.admin`).
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
+import time
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from config.schema import ServerSettings
-from service.errors import AdminDisabled, Problem, Unauthorized
-from service.keys import ADMIN_TOKEN
+from service.errors import AdminDisabled, Problem, TooManyAttempts, Unauthorized, problems
+from service.keys import ADMIN_TOKEN, WRONG_TOKENS
 
 TOKEN_HEADER = "X-ADMIN-TOKEN"  # noqa: S105 - the name of a header
 _HOW_TO_SET = (
@@ -23,6 +24,8 @@ _HOW_TO_SET = (
 )
 _HOW_TO_SEND = f"send it as {TOKEN_HEADER} or as Authorization: Bearer."
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="holdfast admin"'}
+_FORWARDED_CHARACTERS = 200
+"""Of what a proxy, or the caller, says the address is: told in the audit line, trusted for nothing."""
 _audit = logging.getLogger("holdfast.audit")
 
 
@@ -41,45 +44,70 @@ def presented_token(request: web.Request) -> bytes | None:
 
 
 def check_token(request: web.Request) -> None:
-    """Raises AdminDisabled when no token is configured, Unauthorized when the request has none or a wrong one."""
+    """Raises AdminDisabled when no token is configured, Unauthorized when the request has none or a wrong one.
+
+    TooManyAttempts for a wrong one after many from its address. A request without any token guesses nothing: it counts for nothing.
+    """
     token = request.app[ADMIN_TOKEN]
     if not token:
         raise AdminDisabled(_HOW_TO_SET)
     given = presented_token(request)
-    if given is None or not hmac.compare_digest(given, token):
-        why = "No admin token was sent" if given is None else "The admin token is wrong"
-        raise Unauthorized(f"{why}: {_HOW_TO_SEND}", headers=_CHALLENGE)
+    if given is None:
+        raise Unauthorized(f"No admin token was sent: {_HOW_TO_SEND}", headers=_CHALLENGE)
+    if hmac.compare_digest(given, token):
+        return
+    wait_s = request.app[WRONG_TOKENS].count(request.remote, time.monotonic())
+    if wait_s is not None:
+        detail = f"Too many wrong admin tokens came from {request.remote or 'this address'}: send the right one, or wait {wait_s} s."
+        raise TooManyAttempts(detail, headers={"Retry-After": str(wait_s)}, retry_after_s=wait_s)
+    raise Unauthorized(f"The admin token is wrong: {_HOW_TO_SEND}", headers=_CHALLENGE)
 
 
 def guarded(handler: Handler) -> Handler:
-    """The handler behind the token, with one audit line a call, refused ones too."""
+    """The handler behind the token, with one audit line a call, refused ones too.
+
+    Its errors become responses here already: the line has the number that the client gets.
+    """
 
     async def checked(request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        status: int | None = None
+        outcome = "cancelled"
+
+        async def permitted(request: web.Request) -> web.StreamResponse:
+            nonlocal outcome
+            try:
+                check_token(request)
+                response = await handler(request)
+            except Exception as error:
+                outcome = error.slug if isinstance(error, Problem) else type(error).__name__
+                raise
+            outcome = str(response.status)
+            return response
+
         try:
-            check_token(request)
-        except Problem as refusal:
-            _record(request, refusal.slug, logging.WARNING)
-            raise
-        try:
-            response = await handler(request)
-        except Exception as error:
-            _record(request, type(error).__name__, logging.WARNING)
-            raise
-        _record(request, str(response.status), logging.INFO)
-        return response
+            response = await problems(request, permitted)
+            status = response.status
+            return response
+        finally:
+            _record(request, status, outcome, time.monotonic() - began)
 
     return checked
 
 
-def _record(request: web.Request, outcome: str, level: int) -> None:
+def _record(request: web.Request, status: int | None, outcome: str, took_s: float) -> None:
+    forwarded = request.headers.get("X-Forwarded-For")
     _audit.log(
-        level,
+        logging.INFO if status is not None and status < 400 else logging.WARNING,
         "admin call",
         extra={
             "action": request.method + " " + request.path,
-            "model": request.match_info.get("model"),
+            "model": request.match_info.get("model") or request.query.get("model"),
             "query": request.query_string or None,
             "remote": request.remote,
+            "forwarded_for": None if forwarded is None else forwarded[:_FORWARDED_CHARACTERS],
+            "status": status,
             "outcome": outcome,
+            "duration_ms": round(took_s * 1000, 1),
         },
     )

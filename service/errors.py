@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 
 from loaders.errors import LoadError
 from models.base import AnswerFailed, RequestError, UnknownEntity
-from service.lifecycle.errors import SupervisorClosed, UnknownModel
+from service.lifecycle.errors import NoEarlierVersion, SupervisorClosed, UnknownModel
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
 from service.status import answer_for
@@ -75,6 +75,24 @@ class UnsupportedMediaType(Problem):
     status, slug, title = 415, "unsupported-media-type", "The body must be JSON"
 
 
+class TooManyAttempts(Problem):
+    """Wrong admin tokens keep coming from this address."""
+
+    status, slug, title = 429, "too-many-attempts", "Too many wrong admin tokens"
+
+
+class UnknownAlgorithm(Problem):
+    """Neither a model nor a kind of models has this name."""
+
+    status, slug, title = 404, "unknown-algorithm", "No such algorithm"
+
+
+class UnknownRun(Problem):
+    """No training run has this id."""
+
+    status, slug, title = 404, "unknown-run", "No such training run"
+
+
 class InvalidField(Problem):
     """A field of the body or of the query string has a value that cannot be used; the `field` member names it."""
 
@@ -89,6 +107,12 @@ class Overloaded(Problem):
     """The model has as many calls in flight as it may."""
 
     status, slug, title = 429, "overloaded", "Too many calls at the same time"
+
+
+class NotImplementedHere(Problem):
+    """The address is known, but this version does not do it."""
+
+    status, slug, title = 501, "not-implemented", "Not implemented"
 
 
 class NothingConfigured(Problem):
@@ -201,6 +225,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return not_ready(error.view, time.time())
     except UnknownModel as error:
         return problem(404, "unknown-model", "No such model", f"No model is named {error.name!r}.", model=error.name)
+    except NoEarlierVersion as error:
+        return problem(409, "no-earlier-version", "No earlier version is kept", str(error), model=error.model)
     except SupervisorClosed:
         return NotServing("The server is stopping.").response()
     except LoadError as error:

@@ -23,6 +23,17 @@ class UnknownModel(LifecycleError):
         return (type(self), (self.name,))
 
 
+class NoEarlierVersion(LifecycleError):
+    """The model cannot be rolled back: no version but the one that serves is kept."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"no version of {model} but the one that serves is kept")
+        self.model = model
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.model,))
+
+
 class InvalidTransition(LifecycleError):
     """An event that cannot happen in this phase: a defect of the caller. Carries how the model came here."""
 

@@ -15,12 +15,13 @@ from typing import Protocol
 from config.schema import ModelSettings
 
 from .changes import Bell, Subscription
-from .errors import UnknownModel
+from .errors import NoEarlierVersion, UnknownModel
 from .events import Event, LoadCommanded, ReloadCommanded, Requested, UnloadCommanded
 from .lease import Held, Lease
 from .parts import Part, effective_entry
 from .policy import is_hopeless, is_settled, status_of
 from .state import Entry, Status
+from .versions import KeptVersion, KeptVersions
 from .view import ModelView, NotReady
 
 __all__ = ["Lease", "LocalRegistry", "ModelView", "NotReady", "Registry", "Subscription", "UnknownModel"]
@@ -37,6 +38,10 @@ class Registry(Protocol):
 
     def snapshot(self) -> tuple[ModelView, ...]:
         """All models, in the order of the configuration."""
+        ...
+
+    def versions(self, name: str) -> KeptVersions:
+        """The versions that are kept, and which of them serves."""
         ...
 
     async def wait_ready(self, name: str, timeout_s: float) -> bool:
@@ -57,6 +62,10 @@ class Registry(Protocol):
 
     def reload(self, name: str, force: bool = False) -> None:
         """Ask the source again; unchanged makes no new version unless `force`."""
+        ...
+
+    def rollback(self, name: str) -> None:
+        """Serve the version before the one that serves. Raises NoEarlierVersion."""
         ...
 
     def reload_all(self, force: bool = True) -> None:
@@ -162,6 +171,12 @@ class LocalRegistry:
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self._models)
 
+    def versions(self, name: str) -> KeptVersions:
+        held = self.current(name).held
+        if held is None:
+            return KeptVersions(name)
+        return KeptVersions(name, live=held.facts.version, versions=(KeptVersion(held.facts),))
+
     async def wait_ready(self, name: str, timeout_s: float) -> bool:
         await self._wait(name, timeout_s, lambda: self._effective(name).live is not None or is_hopeless(self._effective(name)))
         return self._effective(name).live is not None
@@ -189,6 +204,10 @@ class LocalRegistry:
     def reload(self, name: str, force: bool = False) -> None:
         self.current(name)
         self._dispatch(name, ReloadCommanded(force))
+
+    def rollback(self, name: str) -> None:
+        self.current(name)
+        raise NoEarlierVersion(name)  # a version goes when the next one serves
 
     def reload_all(self, force: bool = True) -> None:
         for name, current in tuple(self._current.items()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from .catalogue import Items
+    from .forms import ItemForm, RowForm
 
 Id = int | str
 """A user or item id; JSON keeps the kind: "1" is not 1."""
@@ -140,6 +141,10 @@ class RecommenderScorer(Scorer, Protocol):
         """Multiply-adds the query needs: small ones are answered on the event loop, large ones in a thread."""
         ...
 
+    def form(self) -> ItemForm:
+        """Which ids it takes and gives."""
+        ...
+
 
 class EstimatorScorer(Scorer, Protocol):
     """A scorer of kind "estimator": it answers from arrays."""
@@ -152,10 +157,18 @@ class EstimatorScorer(Scorer, Protocol):
         """As `cost`."""
         ...
 
+    def form(self) -> RowForm:
+        """Which rows it takes, and what it gives for them."""
+        ...
+
 
 class HostedScorer(Scorer, Protocol):
     """A scorer of kind "hosted": its model lives in a capped child (`loaders.hosting`). Event loop only."""
 
     async def answer(self, instances: Sequence[Any], deadline_s: float) -> Predictions:
         """As EstimatorScorer.predict. Raises InvalidQuery, AnswerFailed, TimeoutError after deadline_s seconds."""
+        ...
+
+    def form(self) -> RowForm:
+        """See EstimatorScorer."""
         ...

@@ -10,7 +10,7 @@ kinds keep ints as decimal text beside a kind flag.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 
 from .base import Id
 from .bundle import BadBundle, Bundle
+from .forms import IdKind
 
 MAX_COLLISIONS = 64
 """Longest run of equal hashes: chance makes runs of 2 or 3, more is forged and would make look-ups slow."""
+
+
+_ID_KINDS: Mapping[str, IdKind] = {"range": "int", "int": "int", "str": "str", "mixed": "mixed"}
 
 
 class UnsupportedId(ValueError):
@@ -139,6 +143,11 @@ class IdTable:
             raise BadBundle(f"id table {name!r} has offsets out of order")
         if is_new and longest_run(self._ranked) > MAX_COLLISIONS:
             raise BadBundle(f"id table {name!r} has ids made to collide")
+
+    @property
+    def id_kind(self) -> IdKind:
+        """What its ids are; ints beyond 64 bits count as mixed."""
+        return _ID_KINDS[str(self.kind)]
 
     def row(self, id: Id) -> int | None:
         """The row of an id, None if unknown. An int is never found as a string, nor the reverse."""

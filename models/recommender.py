@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .base import Id, InvalidQuery, Kind, Query, Ranking, UnknownEntity
 from .catalogue import Items
+from .forms import ItemForm
 from .selection import contenders, diversify
 
 Rows = NDArray[np.int64]
@@ -106,6 +107,10 @@ class Recommender(ABC):
     @abstractmethod
     def ids_in_words(self) -> Mapping[str, str]:
         """See models.base.Scorer."""
+
+    @abstractmethod
+    def form(self) -> ItemForm:
+        """See models.base.RecommenderScorer."""
 
     # -- what callers use ---------------------------------------------------------------------------------------------
 

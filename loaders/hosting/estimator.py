@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from loaders.errors import CorruptArtifact, LoadError, UnknownFormat
+from loaders.hosting.text import text_columns
 from models.estimator import WRAPPER_KEYS, Signature, is_label
 
 _COMPOSED = ("steps", "transformers", "transformer_list", "estimator", "estimators", "base_estimator", "regressor")
@@ -67,7 +68,14 @@ class Served:
             "signature": self.signature.to_meta(),
             "is_classifier": self.signature.classes is not None,
             "has_probabilities": self.has_probabilities,
+            "text": self._text(),
         }
+
+    def _text(self) -> list[int]:
+        """The columns that may hold text; none where they are not known by name: such a table is an array of numbers, as a rule."""
+        if self.takes != "rows" or self.signature.names is None or not self.signature.takes_text:
+            return []
+        return sorted(text_columns(self.estimator, range(self.signature.features), _tags))
 
     def predict(self, rows: list[Any]) -> dict[str, Any]:
         """{"predictions", "probabilities"?} of rows as `takes` says. Raises whatever the estimator does."""

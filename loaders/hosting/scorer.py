@@ -21,7 +21,7 @@ from loaders.hosting.batching import Call, Waiting, joined, split
 from loaders.process import CappedChild, to_the_end
 from loaders.wire import WireError, decode
 from models.base import AnswerFailed, InvalidQuery, Kind, Predictions
-from models.estimator import Signature
+from models.forms import RowForm
 
 FRAME_LIMIT = 64 << 20
 """As in `loaders.hosting.child`."""
@@ -42,14 +42,15 @@ class HostedModel:
     family = "hosted"
     kind: Kind = "hosted"
 
-    def __init__(self, child: CappedChild, signature: Signature, takes: str, details: Mapping[str, Any]) -> None:
+    def __init__(self, child: CappedChild, form: RowForm, details: Mapping[str, Any]) -> None:
         self.details = details
-        self.signature = signature
+        self.signature = form.signature
         self.calls = 0
         """Questions that the child has answered by calling predict, as it counts them."""
         self.peak_bytes = 0
-        self._takes = takes
-        self._classes = signature.to_meta()["classes"]
+        self._form = form
+        self._takes = form.takes
+        self._classes = form.signature.to_meta()["classes"]
         self._child = child
         self._waiting = Waiting()
         self._running: Sequence[Call] = ()
@@ -71,6 +72,9 @@ class HostedModel:
 
     def ids_in_words(self) -> Mapping[str, str]:
         return {}
+
+    def form(self) -> RowForm:
+        return self._form
 
     async def answer(self, instances: Sequence[Any], deadline_s: float) -> Predictions:
         """See models.base.HostedScorer.answer. Rows of concurrent calls are predicted together."""

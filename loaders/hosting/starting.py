@@ -17,6 +17,7 @@ from loaders.plan import host_plan
 from loaders.process import CappedChild
 from models.bundle import BadBundle
 from models.estimator import Signature
+from models.forms import RowForm
 
 HOSTED = "hosted"
 """The family's name."""
@@ -68,7 +69,13 @@ def _opened(child: CappedChild, hello: dict[str, Any]) -> HostedModel:
         "takes": takes,
         "probabilities": hello.get("has_probabilities") is True,
     }
-    return HostedModel(child, signature, takes, details)
+    form = RowForm(signature, takes, _columns(hello.get("text"), signature.features), details["probabilities"])
+    return HostedModel(child, form, details)
+
+
+def _columns(value: Any, features: int) -> frozenset[int]:
+    found = value if isinstance(value, list) else []
+    return frozenset(column for column in found if type(column) is int and 0 <= column < features)
 
 
 def _count(value: Any) -> int:

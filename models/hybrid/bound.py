@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Id, InvalidQuery, Query, UnknownEntity
+from models.forms import ItemForm, joint
 from models.recommender import NO_ROWS, Recommender, Rows, Subject
 
 from .blending import COLLABORATIVE, CONTENT, ROLES, Blending
@@ -83,6 +84,10 @@ class BoundHybrid(Recommender):
 
     def ids_in_words(self) -> Mapping[str, str]:
         return self._parts[COLLABORATIVE].ids_in_words()
+
+    def form(self) -> ItemForm:
+        content, collaborative = self._parts[CONTENT].form(), self._parts[COLLABORATIVE].form()
+        return ItemForm(collaborative.users, joint(content.items, collaborative.items), joins_liked=True)
 
     @property
     def knows_seen(self) -> bool:

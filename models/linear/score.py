@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.base import InvalidQuery, Kind, Predictions
 from models.bundle import BadBundle, Bundle
 from models.estimator import Signature
+from models.forms import RowForm
 
 from .steps import open_steps
 
@@ -63,6 +64,9 @@ class LinearScorer:
 
     def ids_in_words(self) -> Mapping[str, str]:
         return {}
+
+    def form(self) -> RowForm:
+        return RowForm(self.signature, has_probabilities=self._probability is not None)
 
     def cost_of(self, instances: Sequence[Any]) -> int:
         """See models.base.EstimatorScorer."""

@@ -19,6 +19,7 @@ from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
+from models.forms import ItemForm
 from models.ids import IdTable
 from models.recommender import Recommender, Rows, Subject
 from models.sparse import Sparse
@@ -58,6 +59,9 @@ class NeighbourScorer(Recommender):
     def ids_in_words(self) -> Mapping[str, str]:
         users = {} if self._user_ids is None else {"users": self._user_ids.in_words()}
         return {**users, "items": self.items.in_words()}
+
+    def form(self) -> ItemForm:
+        return ItemForm(None if self._user_ids is None else self._user_ids.id_kind, self.items.table.id_kind)
 
     @property
     def knows_seen(self) -> bool:

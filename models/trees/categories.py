@@ -57,6 +57,11 @@ class Categories:
     def splits(self) -> int:
         return len(self._split_feature)
 
+    @property
+    def text(self) -> frozenset[int]:
+        """The columns whose categories are strings."""
+        return frozenset(feature.column for feature, _ in self._text)
+
     def encode(self, instances: Sequence[Any]) -> Sequence[Any]:
         """The rows with numbers for strings in categorical features of strings; the rows themselves where there are none.
 

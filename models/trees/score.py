@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.base import Kind, Predictions
 from models.bundle import BadBundle, Bundle
 from models.estimator import Signature
+from models.forms import RowForm
 
 from .categories import Categories
 from .layout import RULES, columns_of
@@ -56,6 +57,10 @@ class TreeScorer:
 
     def ids_in_words(self) -> Mapping[str, str]:
         return {}
+
+    def form(self) -> RowForm:
+        text = frozenset() if self._categories is None else self._categories.text
+        return RowForm(self._signature, text=text, has_probabilities=self._outputs.classes is not None)
 
     def predict(self, instances: Sequence[Any]) -> Predictions:
         """As models.base.EstimatorScorer. Probabilities from every classifier. Raises InvalidQuery."""

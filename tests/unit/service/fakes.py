@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from config.schema import ModelSettings, ServerSettings, Settings, StoreSettings
 from models.base import Id, InvalidQuery, Predictions, Query, Ranking, UnknownEntity
+from models.estimator import Signature
+from models.forms import ItemForm, RowForm
 from service.lifecycle.changes import Subscription
-from service.lifecycle.errors import UnknownModel
+from service.lifecycle.errors import NoEarlierVersion, UnknownModel
 from service.lifecycle.lease import Held, Lease
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase
+from service.lifecycle.versions import KeptVersion, KeptVersions
 from service.lifecycle.view import ModelView, NotReady
 
 NOW = 1_700_000_000.0
@@ -83,6 +86,9 @@ class FakeScorer:
     def cost(self, query: Query) -> int:
         return self.price
 
+    def form(self) -> ItemForm:
+        return ItemForm(users="mixed", items="int", joins_liked=self.family == "hybrid")
+
     def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
         self.asked.append(query)
         self.threads.append(threading.current_thread().name)
@@ -118,6 +124,10 @@ class FakeEstimator:
     def cost_of(self, instances: Sequence[Any]) -> int:
         return self.price
 
+    def form(self) -> RowForm:
+        classes = None if self.classes is None else tuple(self.classes)
+        return RowForm(Signature(2, ("width", "height"), classes=classes), has_probabilities=classes is not None)
+
     def predict(self, instances: Sequence[Any]) -> Predictions:
         self.asked.append(len(instances))
         self.threads.append(threading.current_thread().name)
@@ -139,6 +149,9 @@ class FakeHosted:
 
     def __init__(self, answer: Callable[[Sequence[Any], float], Awaitable[Predictions]]) -> None:
         self.answer = answer
+
+    def form(self) -> RowForm:
+        return RowForm(Signature(0))
 
 
 @dataclass
@@ -209,6 +222,10 @@ class FakeRegistry:
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self.entries)
 
+    def versions(self, name: str) -> KeptVersions:
+        loaded = self.view(name).loaded
+        return KeptVersions(name) if loaded is None else KeptVersions(name, loaded.version, versions=(KeptVersion(loaded),))
+
     def acquire(self, name: str, *, demand: bool = True) -> Lease:
         view = self.view(name)
         if view.entry.live is None:
@@ -240,6 +257,10 @@ class FakeRegistry:
 
     def reload(self, name: str, force: bool = False) -> None:
         self._command("reload", name, force)
+
+    def rollback(self, name: str) -> None:
+        self.view(name)
+        raise NoEarlierVersion(name)
 
     def reload_all(self, force: bool = True) -> None:
         self.commands.append(("reload_all", force))

@@ -1,0 +1,50 @@
+"""What a model takes and gives, said before anyone asks it: what typed protocols and forms on a page are made from.
+
+Covers: rows (estimators, hosted models) and ids (recommenders). Does not cover: the values of a question (`models.base`),
+checking rows (`models.estimator`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .estimator import Signature
+
+IdKind = Literal["int", "str", "mixed"]
+RowKind = Literal["rows", "texts", "objects"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowForm:
+    """A model that predicts rows.
+
+    takes: "rows" of features, or what a pipeline's first step takes instead: "texts" (strings), "objects" (JSON objects).
+    text: the columns that hold text, as far as that is known. has_probabilities: whether an answer has them, as far as the
+    model says.
+    """
+
+    signature: Signature
+    takes: RowKind = "rows"
+    text: frozenset[int] = frozenset()
+    has_probabilities: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemForm:
+    """A model that recommends items. users: the kind of its user ids, None where it has no users of its own.
+
+    joins_liked: whether users and liked items may be asked with together.
+    """
+
+    users: IdKind | None
+    items: IdKind
+    joins_liked: bool = False
+
+
+Form = RowForm | ItemForm
+
+
+def joint(one: IdKind, other: IdKind) -> IdKind:
+    """The kind of the ids of two tables together."""
+    return one if one == other else "mixed"

@@ -1,0 +1,273 @@
+"""The synchronous client.
+
+Covers: sending over urllib3. Does not cover: what is sent and what an answer leads to (`service.client.calls`,
+`service.client.waiting`). urllib3, because a client of a server that restarts needs a pool that notices dead connections,
+may be shared by threads, tells a refused connection from a broken one, and reads a stream as it comes; http.client has none
+of these, and urllib3 is in every install (the Google Drive source brings it).
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+from service.client.calls import Calls, ForItem, ForLiked, ForRows, ForUser, ForUsers, Wait
+from service.client.events import SILENCE_S, Event, EventStream
+from service.client.results import (
+    Answer,
+    BatchRecommendations,
+    Cleared,
+    Health,
+    Id,
+    ModelStatus,
+    Predictions,
+    Recommendations,
+    ServerStatus,
+    Versions,
+)
+from service.client.waiting import OnProgress, Rules
+from service.client.wire import Lost, Request, Response, Send, Server, Steps, lower_cased
+
+if TYPE_CHECKING:
+    from service.client.asynchronous import AsyncHoldfast
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 5.0
+CONNECTIONS = 16
+"""Kept open between calls; more threads than that open connections of their own."""
+
+
+class Holdfast:
+    """A client of one Holdfast server. Threads may share it.
+
+        with Holdfast("http://models:8000") as client:
+            for item in client.predict("als", user_id=1, k=5).items:
+                print(item.item_id, item.score)
+
+    A model that is still loading is waited for, a server that restarts too, a refusal with a time is repeated then: a call
+    returns its result or raises a HoldfastError, at the latest after `deadline_s`. `async with Holdfast(...)` gives the same
+    methods as coroutines. Opens no connection before the first call; proxies of the environment are not used, redirects
+    not followed.
+
+    url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: of the admin commands, else ADMIN_LOAD_TOKEN. timeout_s: for
+    one answer; deadline_s: for a call with all its waiting; unreachable_s: for a server that does not answer at all.
+    tls: for https with an authority of one's own. Raises ValueError for a URL that is none.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        deadline_s: float = 300.0,
+        unreachable_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = Server(url, token)
+        self._rules = Rules(timeout_s, deadline_s, unreachable_s)
+        self._tls = tls
+        self._calls = Calls(self._server, self._rules)
+        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, retries=False, ssl_context=tls)
+        self._twin: AsyncHoldfast | None = None
+
+    def __repr__(self) -> str:
+        return f"<Holdfast {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._server.url
+
+    def close(self) -> None:
+        """Close the connections. Calls afterwards open new ones."""
+        self._pool.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> AsyncHoldfast:
+        from service.client.asynchronous import AsyncHoldfast  # synchronous programs need no aiohttp
+
+        self._twin = AsyncHoldfast.of(self._server, self._rules, self._tls)
+        return self._twin
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._twin is not None:
+            await self._twin.aclose()
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def predict(self, model: str | None = None, **question: Unpack[ForUser]) -> Recommendations: ...
+    @overload
+    def predict(self, model: str | None = None, **question: Unpack[ForLiked]) -> Recommendations: ...
+    @overload
+    def predict(self, model: str | None = None, **question: Unpack[ForUsers]) -> BatchRecommendations: ...
+    @overload
+    def predict(self, model: str | None = None, **question: Unpack[ForRows]) -> Predictions: ...
+    def predict(self, model: str | None = None, **question: Any) -> Answer:
+        """Ask a model, by default the server's default model, with one of user_id, users, liked and instances.
+
+        Beside user_id, users and liked: k, exclude, only, exclude_seen, categories, fields, explain, diversity. Beside all:
+        deadline_s, and on_progress, which is called with a Progress about once a second while the model loads.
+        Raises ModelLoading, ModelFailed, ModelUnknown, UnknownEntity, InvalidQuestion, Overloaded, ServerUnavailable ...
+        """
+        return self._run(self._calls.predict(model, question))
+
+    def similar(self, model: str, item_id: Id, **question: Unpack[ForItem]) -> Recommendations:
+        """Items like this one. Beside it: k, exclude, only, categories, fields, diversity, deadline_s, on_progress. Raises as `predict`."""
+        return self._run(self._calls.similar(model, item_id, question))
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelStatus]:
+        """Every model's status."""
+        return self._run(self._calls.models())
+
+    def model(self, name: str) -> ModelStatus:
+        """One model's status. Raises ModelUnknown."""
+        return self._run(self._calls.model(name))
+
+    def versions(self, name: str) -> Versions:
+        """The kept versions of a model. Raises ModelUnknown."""
+        return self._run(self._calls.versions(name))
+
+    def status(self) -> ServerStatus:
+        """The server: its version, memory, workers and models."""
+        return self._run(self._calls.status())
+
+    def health(self) -> Health:
+        """Every model in a word. One try. Raises ServerUnavailable."""
+        return self._run(self._calls.health())
+
+    def is_ready(self) -> bool:
+        """Whether every required model serves. One try. Raises ServerUnavailable."""
+        return self._run(self._calls.is_ready())
+
+    def wait_ready(self, name: str, deadline_s: float | None = None, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Wait until a model serves; its status then.
+
+        A model that loads on demand is loaded if there is a token. Raises ModelLoading at the deadline, ModelFailed as soon
+        as waiting is in vain, ModelUnknown.
+        """
+        return self._run(self._calls.wait_ready(name, deadline_s=deadline_s, on_progress=on_progress))
+
+    def events(self) -> Iterator[Event]:
+        """What happens to the models: a Snapshot, then each Transition, and Progress at most five times a second a model.
+
+        Goes on over broken connections and restarts of the server, without losing a transition or with a new Snapshot.
+        Raises ServerUnavailable when nobody answers for `unreachable_s`.
+        """
+        stream = EventStream(self._server, self._rules)
+        while True:
+            request = stream.request()
+            try:
+                response = self._pool.request(
+                    request.method,
+                    self.url + request.path,
+                    headers=dict(request.headers),
+                    timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=SILENCE_S),
+                    redirect=False,
+                    preload_content=False,
+                )
+            except HTTPError as error:
+                time.sleep(stream.lost(_lost(error)))
+                continue
+            try:
+                pause_s = yield from _events_of(response, stream)
+            finally:
+                response.close()  # its connection is in the middle of an answer: not one to use again
+            time.sleep(pause_s)
+
+    # -- commands: they need the admin token --------------------------------------------------------------------------
+
+    def load(self, name: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Bring a model to ready; joins a load that runs. Raises ModelFailed if it fails while waited for, Unauthorized."""
+        return self._run(self._calls.load(name, wait, on_progress))
+
+    def unload(self, name: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Serve a model no more, until load or reload."""
+        return self._run(self._calls.unload(name, wait, on_progress))
+
+    def reload(self, name: str, *, force: bool = False, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Ask the source again; an unchanged revision makes no new version unless `force`. What serves goes on until then."""
+        return self._run(self._calls.reload(name, force, wait, on_progress))
+
+    def reload_all(self, *, wait: Wait = False, on_progress: OnProgress | None = None) -> list[ModelStatus]:
+        """Load every model again, changed or not, but those that nobody loaded so far or that were unloaded."""
+        return self._run(self._calls.reload_all(wait, on_progress))
+
+    def rollback(self, name: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Go back to the version before the one that serves. Raises NoEarlierVersion."""
+        return self._run(self._calls.rollback(name, wait, on_progress))
+
+    def clear(self, name: str | None = None) -> Cleared:
+        """Delete what was fetched and nothing live needs, of one model or of all."""
+        return self._run(self._calls.clear(name))
+
+    def ask(self, method: str, path: str, body: Any = None, *, is_admin: bool = False, is_idempotent: bool | None = None) -> Any:
+        """The JSON that any route answers, with the same waiting. `is_idempotent`: may be sent twice; GET may unless told otherwise."""
+        return self._run(self._calls.ask(method, path, body, is_admin=is_admin, is_idempotent=is_idempotent))
+
+    # -- the transport ------------------------------------------------------------------------------------------------
+
+    def _run(self, steps: Steps[T]) -> T:
+        came: Response | Lost | None = None
+        while True:
+            try:
+                step = steps.send(came)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(step, Send):
+                came = self._send(step.request, step.timeout_s)
+            else:
+                time.sleep(step.seconds)
+                came = None
+
+    def _send(self, request: Request, timeout_s: float) -> Response | Lost:
+        try:
+            response = self._pool.request(
+                request.method,
+                self.url + request.path,
+                body=request.body,
+                headers=dict(request.headers),
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
+                redirect=False,
+            )
+        except HTTPError as error:
+            return _lost(error)
+        return Response(response.status, lower_cased(response.headers), response.data)
+
+
+def _events_of(response: urllib3.BaseHTTPResponse, stream: EventStream) -> Generator[Event, None, float]:
+    """The events of one connection, to its end; returns the seconds until the next one."""
+    headers = lower_cased(response.headers)
+    body = b"" if response.status == 200 else response.read()
+    pause_s = stream.opened(Response(response.status, headers, body))
+    if pause_s is not None:
+        return pause_s
+    try:
+        while chunk := response.read1():
+            yield from stream.feed(chunk)
+    except HTTPError as error:
+        return stream.lost(_lost(error))
+    return stream.lost(Lost("the server ended the event stream"))
+
+
+def _lost(error: HTTPError) -> Lost:
+    reason = " ".join(str(error).split())
+    if isinstance(error, SSLError):
+        return Lost(reason, was_sent=False, is_final=True)
+    return Lost(reason, was_sent=not isinstance(error, NewConnectionError | ConnectTimeoutError))

@@ -1,0 +1,227 @@
+"""Everything that can be asked of a server, as steps: what both clients have in common, method by method.
+
+Covers: paths, parameters, bodies, which answers are results, and what may be sent twice. Does not cover: waiting and
+retrying (`service.client.waiting`), sending (`service.client.blocking`, `service.client.asynchronous`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NotRequired, Required, TypedDict, TypeVar
+
+from service.client.errors import InvalidAnswer, ModelFailed
+from service.client.results import (
+    Answer,
+    Cleared,
+    Health,
+    Id,
+    Models,
+    ModelStatus,
+    Recommendations,
+    ServerStatus,
+    Versions,
+    answer_in,
+    parsed,
+    typed,
+)
+from service.client.waiting import Call, OnProgress, Rules, answered, until_ready, until_settled
+from service.client.wire import Response, Server, Steps, encoded, query, segment
+
+T = TypeVar("T")
+
+
+class _Patience(TypedDict, total=False):
+    deadline_s: float
+    """How long this call may take with all its waiting; 0 is one try."""
+    on_progress: OnProgress
+
+
+class _Choice(_Patience, total=False):
+    k: int
+    exclude: Sequence[Id]
+    only: Sequence[Id] | None
+    categories: Sequence[str]
+    fields: Sequence[str]
+    diversity: float | None
+
+
+class _OfUsers(_Choice, total=False):
+    exclude_seen: bool | None
+    explain: bool
+
+
+class ForUser(_OfUsers):
+    """A question for one user; a hybrid also takes what they like."""
+
+    user_id: Required[Id]
+    liked: NotRequired[Sequence[Id]]
+
+
+class ForLiked(_OfUsers):
+    """A question for somebody of whom only the items they like are known."""
+
+    liked: Required[Sequence[Id]]
+
+
+class ForUsers(_OfUsers):
+    """A question for several users."""
+
+    users: Required[Sequence[Id]]
+
+
+class ForRows(_Patience):
+    """A question for predictions: rows of features as lists, or as objects by feature name; None is a missing value."""
+
+    instances: Required[Sequence[Any]]
+
+
+class ForItem(_Choice):
+    """A question for items like one."""
+
+
+Wait = bool | float
+"""Whether a command waits for what comes of it: False does not, True as long as the client's deadline, a number so many seconds."""
+
+
+class Calls:
+    """The steps of every call to one server. Without state: any number of them may be under way."""
+
+    def __init__(self, server: Server, rules: Rules) -> None:
+        self.server = server
+        self.rules = rules
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, is_admin: bool = False, is_idempotent: bool | None = None, **patience: Any
+    ) -> Steps[Any]:
+        """The JSON of any route."""
+        request = self.server.request(method, path, None if body is None else encoded(body), is_admin=is_admin)
+        safe = method in ("GET", "HEAD") if is_idempotent is None else is_idempotent
+        return self._put(Call(request, _json, safe, is_held=not is_admin), **patience)
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    def predict(self, model: str | None, question: Mapping[str, Any]) -> Steps[Answer]:
+        """An answer is the same however often it is given: the call may be sent again."""
+        fields = {name: value for name, value in question.items() if name not in _Patience.__annotations__}
+        path = "/predict" if model is None else f"/models/{segment(model)}/predict"
+        request = self.server.request("POST", path, encoded(fields))
+        return self._put(Call(request, lambda response: answer_in(response.body), is_held=True), **_patience_of(question))
+
+    def similar(self, model: str, item_id: Id, question: Mapping[str, Any]) -> Steps[Recommendations]:
+        parameters = {name: value for name, value in question.items() if name not in _Patience.__annotations__}
+        request = self.server.request("GET", f"/models/{segment(model)}/similar/{segment(item_id)}{query(parameters)}")
+        return self._put(Call(request, _recommendations, is_held=True), **_patience_of(question))
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> Steps[list[ModelStatus]]:
+        return self._put(self._get("/models", _models))
+
+    def model(self, name: str) -> Steps[ModelStatus]:
+        return self._put(self._look(name))
+
+    def versions(self, name: str) -> Steps[Versions]:
+        return self._put(self._get(f"/models/{segment(name)}/versions", partial(_typed, Versions)))
+
+    def status(self) -> Steps[ServerStatus]:
+        return self._put(self._get("/status", partial(_typed, ServerStatus)))
+
+    def health(self) -> Steps[Health]:
+        return self._put(self._get("/health", partial(_typed, Health)), deadline_s=0)
+
+    def is_ready(self) -> Steps[bool]:
+        call = Call(self.server.request("GET", "/health/ready"), lambda response: response.status == 200, accepts=(503,))
+        return self._put(call, deadline_s=0)
+
+    def wait_ready(self, name: str, *, deadline_s: float | None = None, on_progress: OnProgress | None = None) -> Steps[ModelStatus]:
+        start = self._command("POST", name, "load") if self.server.has_token else None
+        return until_ready(self._look(name), self.rules.until(deadline_s), on_progress, start)
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def load(self, name: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        return self._commanded(self._command("POST", name, "load"), wait, on_progress)
+
+    def unload(self, name: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        return self._commanded(self._command("POST", name, "unload"), wait, on_progress)
+
+    def reload(self, name: str, force: bool, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        word = "reload?force=true" if force else "reload"
+        return self._commanded(self._command("POST", name, word, is_idempotent=not force), wait, on_progress)
+
+    def rollback(self, name: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        # Twice goes back twice.
+        return self._commanded(self._command("POST", name, "rollback", is_idempotent=False), wait, on_progress)
+
+    def reload_all(self, wait: Wait, on_progress: OnProgress | None) -> Steps[list[ModelStatus]]:
+        first = yield from self._put(Call(self.server.request("POST", "/models/reload", is_admin=True), _models, is_idempotent=False))
+        if wait is False:
+            return first
+        # The first failure must not hide how the others end.
+        ended: list[ModelStatus] = []
+        failures: list[ModelFailed] = []
+        rules = self._rules_of(wait)
+        deadline = rules.clock() + rules.deadline_s
+        for model in first:
+            left = rules.until(max(0.0, deadline - rules.clock()))
+            try:
+                ended.append((yield from until_settled(self._look(model.name), model, left, on_progress)))
+            except ModelFailed as error:
+                failures.append(error)
+        if failures:
+            raise failures[0] if len(failures) == 1 else ModelFailed("; ".join(str(each) for each in failures))
+        return ended
+
+    def clear(self, name: str | None) -> Steps[Cleared]:
+        path = "/models/clear" if name is None else f"/models/{segment(name)}/cache"
+        return self._put(Call(self.server.request("DELETE", path, is_admin=True), partial(_typed, Cleared)))
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _put(self, call: Call[T], *, deadline_s: float | None = None, on_progress: OnProgress | None = None) -> Steps[T]:
+        return answered(call, self.rules.until(deadline_s), on_progress)
+
+    def _get(self, path: str, decode: Any) -> Call[Any]:
+        return Call(self.server.request("GET", path), decode)
+
+    def _look(self, name: str) -> Call[ModelStatus]:
+        return Call(self.server.request("GET", f"/models/{segment(name)}/status"), partial(_typed, ModelStatus))
+
+    def _command(self, method: str, name: str, word: str, *, is_idempotent: bool = True) -> Call[ModelStatus]:
+        request = self.server.request(method, f"/models/{segment(name)}/{word}", is_admin=True)
+        return Call(request, partial(_typed, ModelStatus), is_idempotent)
+
+    def _commanded(self, command: Call[ModelStatus], wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        """Give the command, then look until it is done: a connection that breaks while waiting leaves no doubt whether it was given."""
+        first = yield from self._put(command)
+        if wait is False:
+            return first
+        rules = self._rules_of(wait)
+        return (yield from until_settled(self._look(first.name), first, rules, on_progress))
+
+    def _rules_of(self, wait: Wait) -> Rules:
+        return self.rules.until(None if wait is True else float(wait))
+
+
+def _patience_of(question: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: question[name] for name in _Patience.__annotations__ if name in question}
+
+
+def _typed(type: type[T], response: Response) -> T:
+    return typed(response.body, type)
+
+
+def _json(response: Response) -> Any:
+    return parsed(response.body) if response.body else None
+
+
+def _models(response: Response) -> list[ModelStatus]:
+    return list(typed(response.body, Models).models)
+
+
+def _recommendations(response: Response) -> Recommendations:
+    answer = answer_in(response.body)
+    if not isinstance(answer, Recommendations):
+        raise InvalidAnswer("similar items were asked for, and something else was answered")
+    return answer

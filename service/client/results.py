@@ -1,0 +1,259 @@
+"""What the server tells, typed: recommendations, predictions, statuses, progress.
+
+Covers: the shapes of answers, from their JSON. Fields that a newer server adds are kept where there is a place for them
+(`notes`, `fields`) and ignored elsewhere. Does not cover: errors (`service.client.errors`), events (`service.client.events`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from service.client.errors import InvalidAnswer
+
+Id = int | str
+T = TypeVar("T")
+
+
+class Reason(Struct, frozen=True):
+    """An item of the history that speaks for a recommended one."""
+
+    item_id: Id
+    contribution: float
+
+
+class Item(Struct, frozen=True):
+    """One recommended item. fields: the columns that were asked for. because: the strongest reasons first, if they were asked for."""
+
+    item_id: Id
+    score: float
+    fields: Mapping[str, Any] = {}
+    because: Sequence[Reason] | None = None
+
+
+class Recommendations(Struct, frozen=True):
+    """The best items, best first. notes: what a family adds; parts: model -> version of those that a hybrid asked."""
+
+    model: str
+    version: str
+    items: Sequence[Item]
+    user_id: Id | None = None
+    item_id: Id | None = None
+    parts: Mapping[str, str] = {}
+    notes: Mapping[str, Any] = {}
+
+
+class UserResult(Struct, frozen=True):
+    """What came of one user of a batch: items, or why there are none."""
+
+    user_id: Id
+    items: Sequence[Item] = ()
+    error: Mapping[str, Any] | None = None
+    """The problem document (RFC 9457) of a user that the model does not know."""
+    notes: Mapping[str, Any] = {}
+
+
+class BatchRecommendations(Struct, frozen=True):
+    """One result a user, in the order in which they were asked for."""
+
+    model: str
+    version: str
+    results: Sequence[UserResult]
+    parts: Mapping[str, str] = {}
+
+
+class Predictions(Struct, frozen=True):
+    """One prediction a row. probabilities: a row of them in the order of `classes`, from a classifier."""
+
+    model: str
+    version: str
+    predictions: Sequence[Any]
+    probabilities: Sequence[Any] | None = None
+    classes: Sequence[Any] | None = None
+
+
+Answer = Recommendations | BatchRecommendations | Predictions
+
+
+class Progress(Struct, frozen=True):
+    """How far a model is that is not ready yet. `progress` is 0..1; what is not known is None."""
+
+    model: str
+    phase: str | None = None
+    progress: float | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    eta_s: float | None = None
+    reason: str | None = None
+
+
+class Failure(Struct, frozen=True):
+    """Why the last attempt to load failed. Times are RFC 3339."""
+
+    type: str
+    message: str
+    retryable: bool = False
+    attempts: int = 0
+    at: str | None = None
+    next_attempt_at: str | None = None
+
+
+class StoryLine(Struct, frozen=True):
+    """One transition of a model."""
+
+    at: str
+    event: str
+    from_: str = field(name="from")
+    to: str
+    cause: str
+
+
+class ModelStatus(Struct, frozen=True):
+    """A model as it was when asked: `status` is ready, loading, error, unloaded or not_started. Sizes in bytes, times RFC 3339."""
+
+    name: str
+    status: str
+    stale: bool = False
+    phase: str | None = None
+    progress: float | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    eta_s: float | None = None
+    reason: str | None = None
+    version: str | None = None
+    family: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    required: bool = True
+    artifact_bytes: int | None = None
+    segment_bytes: int | None = None
+    loaded_at: str | None = None
+    load: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    story: Sequence[StoryLine] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a version serves."""
+        return self.status == "ready"
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether waiting is in vain: unloaded by an operator, or failed for good."""
+        failed_for_good = self.status == "error" and self.failure is not None and not self.failure.retryable
+        return self.status == "unloaded" or failed_for_good
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no attempt runs or is queued; an old version may still be draining."""
+        return self.phase in (None, "draining")
+
+    def as_progress(self) -> Progress:
+        """The part of it that moves."""
+        return Progress(self.name, self.phase, self.progress, self.bytes_done, self.bytes_total, self.eta_s, self.reason)
+
+
+class Models(Struct, frozen=True):
+    """GET /models, and what commands to all models answer."""
+
+    models: Sequence[ModelStatus] = ()
+
+
+class Health(Struct, frozen=True):
+    """GET /health: `status` is ok, loading or degraded; models: name -> status."""
+
+    status: str
+    models: Mapping[str, str] = {}
+
+
+class ServerStatus(Struct, frozen=True):
+    """GET /status: the process, its memory in bytes, and every model."""
+
+    version: str
+    uptime_s: float
+    models: Sequence[ModelStatus]
+    memory: Mapping[str, Any] = {}
+    workers: Sequence[Mapping[str, Any]] = ()
+
+
+class KeptVersion(Struct, frozen=True):
+    """One version of a model that is kept."""
+
+    version: str
+    live: bool = False
+    pinned: bool = False
+    revision: str | None = None
+    family: str | None = None
+    loaded_at: str | None = None
+    artifact_bytes: int | None = None
+    segment_bytes: int | None = None
+    metrics: Mapping[str, Any] | None = None
+
+
+class Versions(Struct, frozen=True):
+    """The versions of a model that are kept; `live` serves, `pinned` stays until an operator says otherwise."""
+
+    model: str
+    versions: Sequence[KeptVersion]
+    live: str | None = None
+    pinned: str | None = None
+
+
+class Cleared(Struct, frozen=True):
+    """What `clear` freed."""
+
+    freed_bytes: int
+
+
+def parsed(body: bytes) -> Any:
+    """Raises InvalidAnswer for what is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidAnswer(f"the answer is not JSON: {error}") from error
+
+
+def typed(body: bytes, type: type[T]) -> T:
+    """The JSON of an answer as one of the types here. Raises InvalidAnswer."""
+    try:
+        return msgspec.json.decode(body, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidAnswer(f"this is no answer of a Holdfast server: {error}") from error
+
+
+def answer_in(body: bytes) -> Answer:
+    """The answer to a question, of the kind that it is. Raises InvalidAnswer."""
+    told = parsed(body)
+    try:
+        if "predictions" in told:
+            return msgspec.convert(told, Predictions)
+        if "results" in told:
+            results = [UserResult(each["user_id"], *_items(each), each.get("error"), _notes(each)) for each in told["results"]]
+            return BatchRecommendations(told["model"], told["version"], results, told.get("parts", {}))
+        who = told["model"], told["version"]
+        return Recommendations(*who, *_items(told), told.get("user_id"), told.get("item_id"), told.get("parts", {}), _notes(told))
+    except (AttributeError, KeyError, TypeError, msgspec.ValidationError) as error:
+        raise InvalidAnswer(f"this is no answer of a Holdfast server: {error!r}") from error
+
+
+def _items(told: Mapping[str, Any]) -> tuple[list[Item]]:
+    if "error" in told:
+        return ([],)
+    return ([_item(each) for each in told["items"]],)
+
+
+def _item(told: Mapping[str, Any]) -> Item:
+    fields = {name: value for name, value in told.items() if name not in ("item_id", "score", "because")}
+    because = [Reason(each["item_id"], each["contribution"]) for each in told["because"]] if "because" in told else None
+    return Item(told["item_id"], told["score"], fields, because)
+
+
+_OWN = ("model", "version", "items", "user_id", "item_id", "parts", "error")
+
+
+def _notes(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if name not in _OWN}

@@ -1,4 +1,4 @@
-"""Every error a client can see, in one shape: application/problem+json (RFC 9457).
+"""Every error a client can see, in one shape: application/problem+json (RFC 9457), but for /v2 (`service.inference_errors`).
 
 Covers: the errors of a request and their HTTP numbers, the middleware that renders them, and those of the lifecycle and
 of aiohttp. Does not cover: the number of a model that is not ready (`service.status`).
@@ -18,12 +18,15 @@ from aiohttp.typedefs import Handler
 
 from loaders.errors import LoadError
 from models.base import AnswerFailed, RequestError, UnknownEntity
+from service.inference_errors import inference_error, inference_not_ready, is_inference_path
 from service.lifecycle.errors import NoEarlierVersion, SupervisorClosed, UnknownModel
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
 from service.status import answer_for
 
 PROBLEM_JSON = "application/problem+json"
+DOCUMENT = web.ResponseKey("document", Mapping[str, Any])
+"""The problem that a response tells."""
 _TYPE_PREFIX = "urn:holdfast:problem:"
 _log = logging.getLogger("holdfast.http")
 
@@ -153,7 +156,9 @@ def problem(
 
 def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> web.Response:
     """A problem document as a response with its own number."""
-    return reply(document, document["status"], headers, content_type=PROBLEM_JSON)
+    response = reply(document, document["status"], headers, content_type=PROBLEM_JSON)
+    response[DOCUMENT] = document
+    return response
 
 
 def not_ready(view: ModelView, now: float, *, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -216,13 +221,21 @@ def _unexpected(request: web.Request, error: Exception) -> web.Response:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns whatever a handler raises into a problem document; what nobody foresaw is told as an opaque id."""
+    """Turns whatever a handler raises into a problem document, on /v2 into the protocol's error; the unforeseen is told as an opaque id."""
+    response = await _answered(request, handler)
+    if is_inference_path(request.path) and DOCUMENT in response:
+        return inference_error(response[DOCUMENT], response.headers)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Problem as error:
         return error.response()
     except NotReady as error:
-        return not_ready(error.view, time.time())
+        tell = inference_not_ready if is_inference_path(request.path) else not_ready
+        return tell(error.view, time.time())
     except UnknownModel as error:
         return problem(404, "unknown-model", "No such model", f"No model is named {error.name!r}.", model=error.name)
     except NoEarlierVersion as error:

@@ -1,0 +1,97 @@
+"""The command line as a page: docs/reference/cli.md, made from the parser that the program itself uses.
+
+Covers: words, their arguments, exit codes. Does not cover: what a setting means (`config.reference`). argparse's own help is not
+used: how it is laid out depends on the terminal and on the version of Python, and a page in the repository must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Iterator
+
+from service import cli
+from service.reference.markdown_text import cell, escaped
+
+INTRODUCTION = """\
+# Command line
+
+Made from the parser in `service/cli.py` by `make docs`; do not edit.
+
+Each word also takes `--help`, and `holdfast --version` says which version this is. Words that act on a running server find it by
+`--url`, by `HOLDFAST_URL`, or by what the server left in the store of the configuration. Long work shows a progress bar on a
+terminal and plain lines elsewhere.
+"""
+
+
+def page(parser: argparse.ArgumentParser) -> str:
+    """The whole of docs/reference/cli.md. `parser`: that of `service.cli.build_parser`, a word for each of its commands."""
+    words = _words(parser)
+    return "\n".join([INTRODUCTION, *_exit_codes(), *_overview(words), *(line for word in words.items() for line in _word(*word))])
+
+
+def _words(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
+    """Word -> its line in the overview, its own parser."""
+    (words,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    helps = {choice.dest: choice.help or "" for choice in words._choices_actions}
+    return {name: (helps[name], own) for name, own in words.choices.items()}
+
+
+def _exit_codes() -> Iterator[str]:
+    told = " ".join(inspect.cleandoc(cli.__doc__ or "").partition("Exit codes: ")[2].split()).removesuffix(".")
+    yield "| exit code | when |"
+    yield "|---|---|"
+    for code, when in re.findall(r"(\d+) (.*?)(?:, (?=\d)|$)", told):
+        yield f"| {code} | {cell(when)} |"
+    yield ""
+
+
+def _overview(words: dict[str, tuple[str, argparse.ArgumentParser]]) -> Iterator[str]:
+    yield "| word | what it does |"
+    yield "|---|---|"
+    for name, (help, _) in words.items():
+        yield f"| [`{name}`](#holdfast-{name}) | {cell(help)} |"
+    yield ""
+
+
+def _word(name: str, declared: tuple[str, argparse.ArgumentParser]) -> Iterator[str]:
+    parser = declared[1]
+    arguments = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    yield f"## holdfast {name}\n"
+    yield escaped(inspect.cleandoc(parser.description or declared[0])) + "\n"
+    yield f"    {' '.join([f'holdfast {name}', *map(_in_usage, _optional_first(arguments))])}\n"
+    yield "| argument | what |"
+    yield "|---|---|"
+    for action in arguments:
+        yield f"| {cell(', '.join(f'`{spelling}`' for spelling in _spellings(action)))} | {cell(_help(parser, action))} |"
+    yield ""
+
+
+def _optional_first(arguments: list[argparse.Action]) -> list[argparse.Action]:
+    return sorted(arguments, key=lambda action: not action.option_strings)
+
+
+def _in_usage(action: argparse.Action) -> str:
+    """`[--memory SIZE]`, `MODEL`, `[MODEL ...]`."""
+    if action.option_strings:
+        spelling = action.option_strings[-1] + (f" {_value(action)}" if action.nargs != 0 else "")
+        return spelling if action.required else f"[{spelling}]"
+    return {"?": f"[{_value(action)}]", "*": f"[{_value(action)} ...]", "+": f"{_value(action)} ..."}.get(str(action.nargs), _value(action))
+
+
+def _spellings(action: argparse.Action) -> list[str]:
+    value = "" if action.nargs == 0 else f" {_value(action)}"
+    return [f"{spelling}{value}" for spelling in action.option_strings] or [_value(action)]
+
+
+def _value(action: argparse.Action) -> str:
+    if isinstance(action.metavar, str):
+        return action.metavar
+    if action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return action.dest.upper()
+
+
+def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    return (action.help or "") % {**vars(action), "prog": parser.prog}

@@ -131,7 +131,10 @@ def _answer(status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
         told["headers"] = {name: _header(header, schemas) for name, header in answer.headers.items()}
     if answer.media_type is not None:
         content: dict[str, Any] = {"schema": {"type": "string"} if answer.type is None else schemas.of(answer.type)}
-        told["content"] = {answer.media_type: content if answer.example is None else {**content, "example": answer.example}}
+        if answer.example is not None:
+            content["example"] = answer.example
+        media_types = (answer.media_type,) if isinstance(answer.media_type, str) else answer.media_type
+        told["content"] = dict.fromkeys(media_types, content)
     return told
 
 

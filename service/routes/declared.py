@@ -62,12 +62,13 @@ class Header:
 class Answer:
     """What one status code means on a route.
 
-    type: that of its JSON, also a union of structs; None where it is no JSON. media_type: None where there is no content.
+    type: that of its JSON, also a union of structs; None where it is no JSON. media_type: several where the content decides;
+    None where there is no content.
     """
 
     summary: str
     type: Any = None
-    media_type: str | None = JSON
+    media_type: str | tuple[str, ...] | None = JSON
     example: Any = None
     headers: Mapping[str, Header] = field(default_factory=dict)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,114 +12,168 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from service.app import build_app
 from service.routes import ROUTES, Route
-from tests.unit.service.fakes import FakeRegistry, live, settings_for
+from tests.contracts.described import check, name_of, url_of
+from tests.unit.service.fakes import FakeEstimator, FakeRegistry, failed, live, loading, settings_for
 
 TOKEN = "contract-token"
+ADMIN_TOKEN = {"X-ADMIN-TOKEN": TOKEN}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ADMIN = [route for route in ROUTES if route.admin]
-PATHS = sorted({route.path for route in ROUTES})
+STREAM = "text/event-stream"
+Client = TestClient[Any, Any]
+
+STATES: dict[str, Callable[[], FakeRegistry]] = {
+    "recommender": lambda: FakeRegistry(live()),
+    "estimator": lambda: FakeRegistry(live(), scorer=FakeEstimator(classes=["no", "yes"])),
+    "loading": lambda: FakeRegistry(loading()),
+    "failed": lambda: FakeRegistry(failed(next_attempt_at=None)),
+    "nothing": FakeRegistry,
+}
+"""What is served while every route is asked."""
 
 
-def name_of(route: Route) -> str:
-    return f"{route.method} {route.path}"
-
-
-def concrete(path: str, model: str = "als") -> str:
-    return path.replace("{model}", model).replace("{item_id}", "101")
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return FakeRegistry(live())
+@pytest.fixture(params=["recommender"])
+def registry(request: pytest.FixtureRequest) -> FakeRegistry:
+    return STATES[request.param]()
 
 
 @pytest.fixture(params=[TOKEN])
-async def client(request: pytest.FixtureRequest, registry: FakeRegistry, tmp_path: Path) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(request: pytest.FixtureRequest, registry: FakeRegistry, tmp_path: Path) -> AsyncIterator[Client]:
     app = build_app(settings_for(registry, tmp_path, token=request.param), supervisor=registry, environ={})
     async with TestClient(TestServer(app)) as client:
         yield client
 
 
-async def assert_problem(response: Any, status: int | None = None) -> dict[str, Any]:
-    assert response.content_type == "application/problem+json"
+async def ask(client: Client, route: Route, url: str = "", *, headers: Any = ADMIN_TOKEN, **rest: Any) -> tuple[int, Any, Any]:
+    """Status, headers and JSON of the answer (None where it has none), which is one that the route declares."""
+    async with asyncio.timeout(30), client.request(route.method, url or url_of(route), headers=headers, **rest) as response:
+        content = None if response.content_type == STREAM else await response.read()
+        check(route, response.status, response.headers, content)
+        is_json = content is not None and response.content_type.endswith("json")
+        return response.status, response.headers, await response.json(content_type=None) if is_json else None
+
+
+def body_of(route: Route) -> dict[str, Any]:
+    """The first example of its body, as arguments of a request."""
+    return {} if route.body is None else {"json": next(iter(route.body.examples.values()))}
+
+
+async def assert_error(response: Any, status: int, dialect: str = "native") -> dict[str, Any]:
+    assert response.status == status
     body: dict[str, Any] = await response.json(content_type=None)
+    if dialect == "v2":
+        assert response.content_type == "application/json"
+        assert list(body) == ["error"] and isinstance(body["error"], str)
+        return body
+    assert response.content_type == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= set(body)
     assert body["status"] == response.status
-    assert status is None or response.status == status
     return body
 
 
 def test_the_table_says_everything_once() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
-    assert all(route.summary and not route.summary.endswith(".") for route in ROUTES)
     assert all(route.admin for route in ROUTES if route.method not in ("GET", "POST"))
-    assert not any(route.admin for route in ROUTES if route.method == "GET")
 
 
+@pytest.mark.parametrize("registry", STATES, indirect=True)
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=name_of)
-async def test_a_get_is_open_answers_json_and_head(client: TestClient[Any, Any], route: Route) -> None:
-    async with client.get(concrete(route.path)) as response:
-        assert response.status == 200
-        assert response.content_type == "application/json"
-        assert response.headers["Cache-Control"] == "no-store"
-    async with client.head(concrete(route.path)) as response:
-        assert response.status == 200
+async def test_a_get_answers_what_it_declares_and_head(client: Client, route: Route) -> None:
+    status, headers, _ = await ask(client, route)
+    assert "Cache-Control" in headers
+    async with asyncio.timeout(30), client.head(url_of(route), headers=ADMIN_TOKEN) as response:
+        assert response.status == status
+        assert not await response.read()
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET" and not route.admin], ids=name_of)
+async def test_a_get_is_open_and_good_where_a_recommender_serves(client: Client, route: Route) -> None:
+    status, _, _ = await ask(client, route, headers={})
+    assert status == 200 or list(route.answers) == [501]
+
+
+@pytest.mark.parametrize("registry", STATES, indirect=True)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.body is not None], ids=name_of)
+async def test_every_example_of_a_body_gets_an_answer_that_is_declared(client: Client, route: Route) -> None:
+    assert route.body is not None
+    for example in route.body.examples.values():
+        status, _, _ = await ask(client, route, json=example)
+        assert status not in (400, 415), example
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.body is not None], ids=name_of)
+@pytest.mark.parametrize("content", ["{", "", "[]", "null", '{"nobody": 1}', '{"\\ud800": 1}', "\x00", "[" * 100_000], ids=str.__len__)
+async def test_a_wrong_body_gets_an_answer_that_is_declared(client: Client, route: Route, content: str) -> None:
+    status, _, _ = await ask(client, route, data=content.encode(), headers={**ADMIN_TOKEN, "Content-Type": "application/json"})
+    assert 400 <= status < 500 or status == 501 or (route.body is not None and not route.body.required and not content)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.queried], ids=name_of)
+async def test_a_parameter_that_it_does_not_take_is_refused_by_name(client: Client, registry: FakeRegistry, route: Route) -> None:
+    url = url_of(route)
+    status, _, body = await ask(client, route, f"{url}{'&' if '?' in url else '?'}nobody=1", **body_of(route))
+    assert status in (400, 422)
+    assert "nobody" in str(body)
+    assert not registry.commands
 
 
 @pytest.mark.parametrize("route", ADMIN, ids=name_of)
 @pytest.mark.parametrize("client", [""], indirect=True)
-async def test_an_admin_route_is_403_without_a_configured_token(client: TestClient[Any, Any], registry: FakeRegistry, route: Route) -> None:
-    async with client.request(route.method, concrete(route.path), headers={"X-ADMIN-TOKEN": ""}) as response:
-        await assert_problem(response, 403)
+async def test_an_admin_route_is_403_without_a_configured_token(client: Client, registry: FakeRegistry, route: Route) -> None:
+    status, _, _ = await ask(client, route, headers={"X-ADMIN-TOKEN": ""})
+    assert status == 403
     assert not registry.commands
 
 
 @pytest.mark.parametrize("route", ADMIN, ids=name_of)
-async def test_an_admin_route_is_401_with_a_wrong_token(client: TestClient[Any, Any], registry: FakeRegistry, route: Route) -> None:
+async def test_an_admin_route_is_401_with_a_wrong_token(client: Client, registry: FakeRegistry, route: Route) -> None:
     for headers in ({}, {"X-ADMIN-TOKEN": "wrong"}, {"Authorization": "Bearer wrong"}):
-        async with client.request(route.method, concrete(route.path), headers=headers) as response:
-            await assert_problem(response, 401)
-            assert "WWW-Authenticate" in response.headers
+        status, _, _ = await ask(client, route, headers=headers)
+        assert status == 401
     assert not registry.commands
 
 
+@pytest.mark.parametrize("registry", STATES, indirect=True)
 @pytest.mark.parametrize("route", ADMIN, ids=name_of)
-async def test_an_admin_route_answers_to_the_token(client: TestClient[Any, Any], registry: FakeRegistry, route: Route) -> None:
-    async with client.request(route.method, concrete(route.path), headers={"X-ADMIN-TOKEN": TOKEN}) as response:
-        assert response.status == 202
-    assert len(registry.commands) == 1
+async def test_an_admin_route_answers_to_the_token(client: Client, registry: FakeRegistry, route: Route) -> None:
+    status, _, _ = await ask(client, route, **body_of(route))
+    assert status not in (401, 403)
+    assert len(registry.commands) <= 1
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "{model}" in route.path], ids=name_of)
-async def test_an_unknown_model_is_404_and_named(client: TestClient[Any, Any], route: Route) -> None:
-    path = concrete(route.path, "nobody")
-    async with client.request(route.method, path, headers={"X-ADMIN-TOKEN": TOKEN}, json={"user_id": 1}) as response:
-        assert (await assert_problem(response, 404))["model"] == "nobody"
+async def test_an_unknown_model_is_404_and_named(client: Client, route: Route) -> None:
+    status, _, body = await ask(client, route, url_of(route, model="nobody"), **body_of(route))
+    assert status == 404 or list(route.answers) == [501]
+    assert status == 501 or "nobody" in str(body)
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_wrong_method_is_405_and_names_the_right_ones(client: TestClient[Any, Any], path: str) -> None:
-    # /models/status is also a model's page to the router, so what is allowed is asked of the server.
-    async with client.request("OPTIONS", concrete(path)) as response:
-        await assert_problem(response, 405)
-        allowed = set(response.headers["Allow"].split(","))
-    assert {route.method for route in ROUTES if route.path == path} <= allowed
-    for method in set(METHODS) - allowed:
-        async with client.request(method, concrete(path)) as response:
-            await assert_problem(response, 405)
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+async def test_a_wrong_method_is_405_and_names_the_right_ones(client: Client, path: str) -> None:
+    routes = {route.method: route for route in ROUTES if route.path == path}
+    route = next(iter(routes.values()))
+    url = url_of(route).partition("?")[0]
+    for method in ({*METHODS, "OPTIONS"}) - set(routes):
+        async with client.request(method, url) as response:
+            await assert_error(response, 405, route.dialect)
+            assert set(response.headers["Allow"].split(",")) - {"HEAD"} == set(routes)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/models/als/nowhere", "/health/", "/models//status", "/%00", "/models/a%2Fb"])
-async def test_an_unknown_path_is_a_404_problem(client: TestClient[Any, Any], path: str) -> None:
+async def test_an_unknown_path_is_a_404_problem(client: Client, path: str) -> None:
     async with client.get(path) as response:
-        await assert_problem(response, 404)
+        await assert_error(response, 404)
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.path != "/" and route.path != "/health/live"], ids=name_of)
-async def test_a_defect_is_an_opaque_500(client: TestClient[Any, Any], registry: FakeRegistry, route: Route) -> None:
+@pytest.mark.parametrize("route", ROUTES, ids=name_of)
+async def test_a_defect_is_an_opaque_500(client: Client, registry: FakeRegistry, route: Route) -> None:
     registry.failing = RuntimeError("secret detail")
-    body = {"user_id": 1, "model": "als"} if route.path == "/predict" else {"user_id": 1}
-    async with client.request(route.method, concrete(route.path), headers={"X-ADMIN-TOKEN": TOKEN}, json=body) as response:
-        problem = await assert_problem(response, 500)
-    assert problem["incident"]
-    assert "secret" not in str(problem)
+    async with asyncio.timeout(30), client.request(route.method, url_of(route), headers=ADMIN_TOKEN, **body_of(route)) as response:
+        if "{model}" in route.path and list(route.answers) != [501]:
+            assert response.status == 500
+        if response.status == 500:
+            body = await assert_error(response, 500, route.dialect)
+            assert "incident" in str(body)
+            assert "secret" not in str(body)
+        elif response.content_type != STREAM:
+            check(route, response.status, response.headers, await response.read())

@@ -38,6 +38,12 @@ class NotFoundProblem(Problem, kw_only=True):
     field: str | UnsetType = UNSET
 
 
+class NamedProblem(Problem, kw_only=True):
+    """The model, as it is, does not let this be done."""
+
+    model: str
+
+
 class BusyProblem(Problem, kw_only=True):
     """Too many calls: come back after `retry_after_s`."""
 

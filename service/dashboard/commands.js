@@ -1,0 +1,38 @@
+// What the buttons of a card do.
+import { askForToken, command, confirmed, hasToken } from "./admin.js";
+import { size } from "./format.js";
+
+const COMMANDS = {
+  load: { method: "POST", path: "load", done: "Load accepted." },
+  unload: {
+    method: "POST",
+    path: "unload",
+    done: "Unload accepted.",
+    ask: ["Unload", "Requests for it are answered with 503 until it is loaded again. Calls that run now are finished.", "Unload"],
+  },
+  reload: { method: "POST", path: "reload", done: "Reload accepted: the source is asked. The same revision makes no new version." },
+  force: { method: "POST", path: "reload?force=true", done: "Reload accepted: it is loaded again in any case." },
+  rollback: {
+    method: "POST",
+    path: "rollback",
+    done: "Rolled back.",
+    ask: ["Roll back", "The version before serves again, and stays until another is activated.", "Roll back"],
+  },
+  clear: { method: "DELETE", path: "cache", done: "Cache cleared." },
+};
+
+/** Carry a command out for a card: ask for the token or a confirmation where that is needed, and say what came of it. */
+export async function carryOut(card, name, action) {
+  const wanted = COMMANDS[action];
+  if (!hasToken()) return askForToken("Commands need the admin token. Enter it, and try again.");
+  if (wanted.ask) {
+    const [title, words, yes] = wanted.ask;
+    if (!(await confirmed(`${title} ${name}?`, words, yes))) return;
+  }
+  card.setBusy(true);
+  card.tell("Sending…", "busy");
+  const { ok, words, body } = await command(wanted.method, `models/${name}/${wanted.path}`);
+  card.setBusy(false);
+  const freed = ok && typeof body.freed_bytes === "number" ? ` ${size(body.freed_bytes)} freed.` : "";
+  card.tell(ok ? wanted.done + freed : words, ok ? "good" : "bad");
+}

@@ -1,0 +1,62 @@
+// What happens on the server, as it happens: server-sent events, and asking again and again where they do not come through.
+
+const POLL_MS = 2000;
+const RECONCILE_MS = 10_000;
+const REOPEN_MS = 4000;
+
+/**
+ * Follow the server until the page is closed.
+ *
+ * hears.models(list): every model, anew. hears.model(status, transition): one model changed. hears.progress(patch).
+ * hears.status(document): GET /status, now and then. hears.connection("live" | "polling" | "offline").
+ */
+export function follow(hears) {
+  let isLive = false;
+  let heard = 0; // events so far: an answer that was asked for before the last of them is old news
+  let timer = 0;
+
+  async function poll() {
+    clearTimeout(timer);
+    const heardBefore = heard;
+    try {
+      const response = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(8000) });
+      if (!response.ok) throw new Error(`GET /status: ${response.status}`);
+      const status = await response.json();
+      hears.status(status);
+      if (heard === heardBefore) hears.models(status.models);
+      hears.connection(isLive ? "live" : "polling");
+    } catch (error) {
+      if (!isLive) hears.connection("offline");
+    }
+    timer = setTimeout(poll, isLive ? RECONCILE_MS : POLL_MS);
+  }
+
+  function open() {
+    const events = new EventSource("events");
+    const listen = (name, tell) =>
+      events.addEventListener(name, (event) => {
+        heard += 1;
+        tell(JSON.parse(event.data));
+      });
+    listen("snapshot", ({ models }) => hears.models(models));
+    listen("transition", (transition) => hears.model(transition.status, transition));
+    listen("progress", (patch) => hears.progress(patch));
+    events.onopen = () => {
+      isLive = true;
+      hears.connection("live");
+    };
+    events.onerror = () => {
+      const wasLive = isLive;
+      isLive = false;
+      if (wasLive) poll();
+      // A browser comes back by itself from a cut, but not from an answer that is no stream.
+      if (events.readyState === EventSource.CLOSED) setTimeout(open, REOPEN_MS);
+    };
+  }
+
+  open();
+  poll();
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) poll();
+  });
+}

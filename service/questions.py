@@ -35,6 +35,7 @@ DEFAULT_K = 10
 SAID: Mapping[str, str] = MappingProxyType(
     {
         "liked": "Items that somebody likes whom the model does not know",
+        "row": "Features: a list in their order, or an object by their names, null for a missing value; or the one value that a model takes",
         "k": "How many items, at most as many as the model has; 10 without it",
         "exclude": "Items that are not to be returned",
         "only": "Items besides which nothing is to be returned",
@@ -54,18 +55,7 @@ Subject = Literal["user_id", "users", "liked", "item_id"]
 _SUBJECTS = ("user_id", "users", "liked", "instances")
 
 
-Row = Annotated[
-    Raw,
-    Meta(
-        description="A row of features: a list in their order, or an object by their names; null is a missing value",
-        extra_json_schema={
-            "anyOf": [
-                {"type": "array", "items": {"type": ["number", "string", "boolean", "null"]}},
-                {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
-            ]
-        },
-    ),
-]
+Row = Annotated[Raw, Meta(description=SAID["row"])]
 
 
 class Question(Struct, forbid_unknown_fields=True, kw_only=True):

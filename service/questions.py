@@ -35,7 +35,7 @@ DEFAULT_K = 10
 SAID: Mapping[str, str] = MappingProxyType(
     {
         "liked": "Items that somebody likes whom the model does not know",
-        "row": "Features: a list in their order, or an object by their names, null for a missing value; or the one value that a model takes",
+        "row": "Features: a list in their order or an object by their names, null for what is missing; for some models a text",
         "k": "How many items, at most as many as the model has; 10 without it",
         "exclude": "Items that are not to be returned",
         "only": "Items besides which nothing is to be returned",

@@ -158,6 +158,14 @@ class ModelSettings:
         5.0, "Time limit of one predict call, waiting for the model not counted.", key="request_timeout", kind="duration", minimum=0.001
     )
     max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.", minimum=1)
+    max_queue_s: float = setting(
+        0.0,
+        "Longest expected wait of a call for its turn, beyond it 429; auto is 25 ms, or what one call takes if that is more.",
+        key="max_queue",
+        kind="duration",
+        minimum=0.001,
+        zero="auto",
+    )
     max_wait_s: float = setting(60.0, "Longest `Prefer: wait` honoured.", kind="duration", minimum=0)
     id_column: str = setting("", "Item id column of a DataFrame; else item_id, id, destination_id or dest_id, else its index.")
     parts: Mapping[str, str] = setting(

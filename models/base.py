@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from .catalogue import Items
     from .forms import ItemForm, RowForm
+    from .turn import Turn
 
 Id = int | str
 """A user or item id; JSON keeps the kind: "1" is not 1."""
@@ -165,8 +166,11 @@ class EstimatorScorer(Scorer, Protocol):
 class HostedScorer(Scorer, Protocol):
     """A scorer of kind "hosted": its model lives in a capped child (`loaders.hosting`). Event loop only."""
 
-    async def answer(self, instances: Sequence[Any], deadline_s: float) -> Predictions:
-        """As EstimatorScorer.predict. Raises InvalidQuery, AnswerFailed, TimeoutError after deadline_s seconds."""
+    async def answer(self, instances: Sequence[Any], deadline_s: float, turn: Turn | None = None) -> Predictions:
+        """As EstimatorScorer.predict. Raises InvalidQuery, AnswerFailed, TimeoutError after deadline_s seconds.
+
+        `turn` is told when the model began with these rows and ended, and with how many it was asked at once.
+        """
         ...
 
     def form(self) -> RowForm:

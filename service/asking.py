@@ -28,6 +28,7 @@ from service.questions import Asked, TopK
 from service.scoring import TooManyInFlight
 from service.status import HTTP_OF
 from service.telemetry.calls import Call, Outcome
+from service.turns import AUTO_S, Congested
 
 WRITTEN_INLINE = 1000
 """Values that the event loop itself writes as JSON, in a third of a millisecond; longer answers are written in a thread."""
@@ -78,7 +79,8 @@ async def put(
             lease = await _lease(app, name, patience or Patience())
             call.version = lease.version
             who = Answering(name, lease.version, {part.model: part.version for part in lease.parts.values()})
-            answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call)
+            queue_s = settings.max_queue_s or AUTO_S
+            answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call, queue_s=queue_s)
             _refuse_unknown(asked, answer)
             work = partial(_written, write, who, answer, call)
             written = work() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, work)
@@ -91,6 +93,11 @@ async def put(
         outcome = Outcome.OVERLOADED
         detail = f"{name} has {error.limit} calls in flight, as many as it may."
         raise Overloaded(detail, headers={"Retry-After": "1"}, model=name, retry_after_s=1) from error
+    except Congested as error:
+        outcome = Outcome.OVERLOADED
+        detail = f"{name} has as many calls waiting as it can answer soon: this one would wait for {error.wait_s * 1000:.0f} ms."
+        sent = {"Retry-After": str(error.retry_after_s)}
+        raise Overloaded(detail, headers=sent, model=name, retry_after_s=error.retry_after_s) from error
     except TimeoutError as error:
         outcome = Outcome.DEADLINE
         raise DeadlineExceeded(f"{name} did not answer within {settings.request_timeout_s:g} s.", model=name) from error

@@ -25,6 +25,7 @@ from models.base import (
     UnknownEntity,
 )
 from models.catalogue import Items
+from models.turn import Turn
 from service.questions import Asked, Rows, TopK, moved
 
 MAX_ITEMS = 2_000_000
@@ -53,9 +54,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The work is done elsewhere: `send` awaits it, for at most as many seconds as it is told."""
+    """The work is done elsewhere: `send` awaits it, for at most as many seconds as it is told, and notes when its turn was."""
 
-    send: Callable[[float], Awaitable[Answer]]
+    rows: int
+    send: Callable[[float, Turn], Awaitable[Answer]]
 
 
 def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
@@ -71,7 +73,7 @@ def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
     if scorer.kind == "recommender":
         raise InvalidQuery("instances", "this model recommends items: ask it with user_id, users or liked")
     if scorer.kind == "hosted":
-        return Remote(partial(cast(HostedScorer, scorer).answer, asked.instances))
+        return Remote(len(asked.instances), partial(cast(HostedScorer, scorer).answer, asked.instances))
     estimator = cast(EstimatorScorer, scorer)
     return Job(_cost_of(asked, estimator), partial(_predicted, asked.instances, estimator))
 

@@ -1,7 +1,7 @@
 """Where scores are computed: small questions on the event loop, large ones in a few threads, never too many of either.
 
-Covers: the bound on calls in flight, the deadline, and how long a lease is held. Does not cover: what a question costs and
-what is to run for it (`service.jobs`), HTTP.
+Covers: the bound on calls in flight, the deadline, and how long a lease is held. Does not cover: who may wait for a thread
+(`service.turns`), what a question costs and what is to run for it (`service.jobs`), HTTP.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
+from models.turn import Turn
 from service.binding import bound
-from service.jobs import Answer, Job, job_of
+from service.jobs import Answer, Job, Remote, job_of
 from service.lifecycle.registry import Lease
 from service.questions import Asked
 from service.telemetry.calls import Call
+from service.turns import AUTO_S, ProcessTurns, ThreadTurns
 
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
@@ -46,8 +47,8 @@ class Place:
     """
 
     def __init__(self, counts: Counter[str], model: str) -> None:
+        self.model = model
         self._counts = counts
-        self._model = model
         self._holders = 1
         counts[model] += 1
 
@@ -57,7 +58,7 @@ class Place:
     def let_go(self) -> None:
         self._holders -= 1
         if self._holders == 0:
-            self._counts[self._model] -= 1
+            self._counts[self.model] -= 1
 
     def __enter__(self) -> Place:
         return self
@@ -73,6 +74,8 @@ class Scoring:
         self._threads = threads or max(2, min(8, os.cpu_count() or 1))
         self._inline_cost = inline_cost
         self._in_flight: Counter[str] = Counter()
+        self._of_threads: defaultdict[str, ThreadTurns] = defaultdict(lambda: ThreadTurns(self._threads))
+        self._of_processes: defaultdict[str, ProcessTurns] = defaultdict(ProcessTurns)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scoring")
 
     def __repr__(self) -> str:
@@ -88,32 +91,49 @@ class Scoring:
             raise TooManyInFlight(model, limit)
         return Place(self._in_flight, model)
 
-    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float, call: Call) -> Answer:
+    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float, call: Call, *, queue_s: float = AUTO_S) -> Answer:
         """The answer of the leased version; takes over the lease and closes it when scoring is over. `call` gets its times.
 
-        The lease outlives a deadline or a cancelled call for as long as a thread still reads the arrays: unmapping them
-        under it would kill the process. Raises TimeoutError after `timeout_s` seconds, models.base.RequestError,
-        models.base.AnswerFailed.
+        Small questions are answered at once; others are refused where they would wait for their turn for more than about
+        `queue_s` seconds. The lease outlives a deadline or a cancelled call for as long as a thread still reads the arrays:
+        unmapping them under it would kill the process. Raises Congested, TimeoutError after `timeout_s` seconds,
+        models.base.RequestError, models.base.AnswerFailed.
         """
         with ExitStack() as held:
             held.enter_context(lease)
             job = job_of(asked, bound(lease))
-            began_ns = time.monotonic_ns()
-            if isinstance(job, Job):
-                run = partial(_timed, job.run, call, began_ns)
-            else:
+            if isinstance(job, Remote):
+                return await self._elsewhere(place.model, job, timeout_s, call, queue_s)
+            if job.cost <= self._inline_cost:
+                began_ns = time.monotonic_ns()
                 try:
-                    return await job.send(timeout_s)
+                    return job.run()
                 finally:
                     call.infer_ns = time.monotonic_ns() - began_ns
-            if job.cost <= self._inline_cost:
-                return run()
-            work = self._pool.submit(run)
-            place.hold()
-            held.callback(place.let_go)
+            work = self._in_thread(place, job, call, queue_s, held)
             self._release_after(work, held.pop_all())
         async with asyncio.timeout(timeout_s):
-            return await asyncio.wrap_future(work)
+            return await asyncio.wrap_future(work)  # who gives up before a thread takes it, takes it out of the queue
+
+    def _in_thread(self, place: Place, job: Job, call: Call, queue_s: float, held: ExitStack) -> Future[Answer]:
+        turns = self._of_threads[place.model]
+        turn = turns.join(place.model, job.cost, queue_s)
+        held.callback(turns.leave, turn, job.cost)
+        place.hold()
+        held.callback(place.let_go)
+        return self._pool.submit(_timed, job.run, turn, call, time.monotonic_ns())
+
+    async def _elsewhere(self, model: str, job: Remote, timeout_s: float, call: Call, queue_s: float) -> Answer:
+        turns = self._of_processes[model]
+        came_ns = time.monotonic_ns()
+        turn = turns.join(model, job.rows, queue_s, came_ns / 1e9)
+        try:
+            return await job.send(timeout_s, turn)
+        finally:
+            over_ns = time.monotonic_ns()
+            call.queue_ns = (turn.began_ns or over_ns) - came_ns
+            call.infer_ns = over_ns - came_ns - call.queue_ns
+            turns.leave(turn, queue_s, over_ns / 1e9)
 
     async def aside(self, place: Place, work: Callable[[], T]) -> T:
         """What `work` returns, done in a thread: for a call whose answer is so long that writing it would hold the event loop up."""
@@ -133,11 +153,12 @@ class Scoring:
         await asyncio.sleep(0)  # let the releases, which the threads have just scheduled, run before anyone unmaps
 
 
-def _timed(run: Callable[[], T], call: Call, submitted_ns: int) -> T:
+def _timed(run: Callable[[], T], turn: Turn, call: Call, submitted_ns: int) -> T:
     """`run`, and how long it waited and took."""
-    began_ns = time.monotonic_ns()
-    call.queue_ns = began_ns - submitted_ns
+    turn.began_ns = time.monotonic_ns()
+    call.queue_ns = turn.began_ns - submitted_ns
     try:
         return run()
     finally:
-        call.infer_ns = time.monotonic_ns() - began_ns
+        turn.ended_ns = time.monotonic_ns()
+        call.infer_ns = turn.ended_ns - turn.began_ns

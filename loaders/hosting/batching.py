@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loaders.wire import WireError
+from models.turn import Turn
 
 MOST_ROWS = 4096
 MOST_BYTES = 8 << 20
@@ -24,13 +25,14 @@ _SHARE = 0.25
 @dataclass(eq=False, slots=True)
 class Call:
     """One caller's rows: `text` is JSON without the brackets. `deadline` is in the loop's time, `allowed_s`
-    seconds after the call came. `answer` is cancelled by who gives up."""
+    seconds after the call came. `answer` is cancelled by who gives up. `turn` is told when the question was out."""
 
     text: bytes
     rows: int
     deadline: float
     allowed_s: float
     answer: asyncio.Future[dict[str, Any]] = field(repr=False)
+    turn: Turn = field(default_factory=Turn, repr=False)
 
     @property
     def is_waited_for(self) -> bool:
@@ -76,6 +78,19 @@ class Waiting:
         dropped = list(self._calls)
         self._calls.clear()
         return dropped
+
+
+def begin(calls: Sequence[Call], now_ns: int) -> None:
+    """It is their turn."""
+    rows = sum(call.rows for call in calls)
+    for call in calls:
+        call.turn.began_ns, call.turn.calls, call.turn.rows = now_ns, len(calls), rows
+
+
+def end(calls: Sequence[Call], now_ns: int) -> None:
+    """Their turn is over."""
+    for call in calls:
+        call.turn.ended_ns = now_ns
 
 
 def joined(id: int, calls: Sequence[Call]) -> bytes:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from loaders.errors import ChildCrashed, LoadError
-from loaders.hosting.batching import Call, Waiting, joined, split
+from loaders.hosting.batching import Call, Waiting, begin, end, joined, split
 from loaders.process import CappedChild, to_the_end
 from loaders.wire import WireError, decode
 from models.base import AnswerFailed, InvalidQuery, Kind, Predictions
 from models.forms import RowForm
+from models.turn import Turn
 
 FRAME_LIMIT = 64 << 20
 """As in `loaders.hosting.child`."""
@@ -76,7 +78,7 @@ class HostedModel:
     def form(self) -> RowForm:
         return self._form
 
-    async def answer(self, instances: Sequence[Any], deadline_s: float) -> Predictions:
+    async def answer(self, instances: Sequence[Any], deadline_s: float, turn: Turn | None = None) -> Predictions:
         """See models.base.HostedScorer.answer. Rows of concurrent calls are predicted together."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + deadline_s
@@ -84,7 +86,7 @@ class HostedModel:
             text = self._text(instances) if len(instances) <= _CHECKED_INLINE else await asyncio.to_thread(self._text, instances)
             if self._death is not None:
                 raise AnswerFailed(self._death.type, self._death.message)
-            call = Call(text, len(instances), deadline, deadline_s, loop.create_future())
+            call = Call(text, len(instances), deadline, deadline_s, loop.create_future(), turn or Turn())
             self._waiting.put(call)
             if self._pump is None:
                 self._pump = asyncio.create_task(self._ask_all(), name=f"hosted:{self._child.pid}")
@@ -127,6 +129,7 @@ class HostedModel:
     async def _ask(self, calls: Sequence[Call]) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        begin(calls, time.monotonic_ns())
         self._asked += 1
         try:
             async with asyncio.timeout_at(max(call.deadline + max(_GRACE_S, call.allowed_s) for call in calls)):
@@ -149,6 +152,7 @@ class HostedModel:
             self._die(ChildCrashed(f"the hosting process broke its wire: {error}"))
         else:
             self._waiting.learn(sum(call.rows for call in calls), loop.time() - began)
+            end(calls, time.monotonic_ns())
             if parts:
                 for call, part in zip(calls, parts, strict=True):
                     if call.is_waited_for:

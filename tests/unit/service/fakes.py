@@ -20,6 +20,7 @@ from config.schema import ModelSettings, ServerSettings, Settings, StoreSettings
 from models.base import Id, InvalidQuery, Predictions, Query, Ranking, UnknownEntity
 from models.estimator import Signature
 from models.forms import ItemForm, RowForm
+from models.turn import Turn
 from service.lifecycle.changes import Subscription
 from service.lifecycle.errors import NoEarlierVersion, UnknownModel
 from service.lifecycle.lease import Held, Lease
@@ -148,7 +149,10 @@ class FakeHosted:
     details: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, answer: Callable[[Sequence[Any], float], Awaitable[Predictions]]) -> None:
-        self.answer = answer
+        self._answer = answer
+
+    async def answer(self, instances: Sequence[Any], deadline_s: float, turn: Turn | None = None) -> Predictions:
+        return await self._answer(instances, deadline_s)
 
     def form(self) -> RowForm:
         return RowForm(Signature(0))

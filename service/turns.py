@@ -1,0 +1,157 @@
+"""May one more call wait for its turn? Only if that may be expected soon: a longer queue answers nobody better.
+
+Covers: the two queues there are, of work in a few threads and of questions to a hosted model's process, and what each learns
+from the calls that had their turn. Pure: time is an argument. Does not cover: the bound on calls in flight, running anything
+(`service.scoring`).
+
+A number of calls is a bound on memory, not on time: 256 calls of 20 ms are five seconds. What L calls wait for one another
+at a rate of X is L / X (Little's law), so that is bounded, and X is learnt. What else was considered is in
+`docs/decisions/0011-a-queue-is-as-long-as-a-call.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from models.turn import Turn
+
+AUTO_S = 0.025
+"""The longest wait that is expected of anybody where the setting says auto: a burst of short calls is worked off in it."""
+_FORGETS = 1.01
+"""Of all times the shortest counts, because what disturbs only adds; it grows by so much a call, so that a slower model is seen."""
+
+
+class Congested(Exception):
+    """A call of `model` would have to wait for about `wait_s` seconds, longer than a call may."""
+
+    def __init__(self, model: str, wait_s: float) -> None:
+        super().__init__(f"{model} is busy for the next {wait_s:.3f} s")
+        self.model = model
+        self.wait_s = wait_s
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds, at least one, as the Retry-After header has them (RFC 9110, 10.2.3)."""
+        return max(1, math.ceil(self.wait_s))
+
+
+class _Line:
+    """Calls that wait, in the order they came, each of some weight."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[Turn, int] = OrderedDict()
+        self._weight = 0
+        self.last_begun: Turn | None = None
+        """Of those that had their turn, the one that came last."""
+
+    def join(self, turn: Turn, weight: int) -> None:
+        self._calls[turn] = weight
+        self._weight += weight
+
+    def leave(self, turn: Turn) -> None:
+        """It waits no more, for whatever reason."""
+        self._weight -= self._calls.pop(turn, 0)
+
+    def look(self) -> tuple[int, int]:
+        """How many wait, and their weight."""
+        # Turns begin in other threads and in other modules, which only note the time; they begin in the order they came.
+        while self._calls and (first := next(iter(self._calls))).began_ns:
+            self.last_begun = first
+            self.leave(first)
+        return len(self._calls), self._weight
+
+
+class ThreadTurns:
+    """Calls of one model that wait for one of `threads` threads; the weight of a call is its cost in multiply-adds.
+
+    As many as there are threads may always wait: they find a thread when those before them end, after one call's time at most.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._line = _Line()
+        self._unit_s: float | None = None
+
+    def join(self, model: str, cost: int, longest_s: float) -> Turn:
+        """The turn of one more call. Raises Congested where it is to be expected after more than `longest_s` seconds."""
+        waiting, ahead = self._line.look()
+        wait_s = (ahead + cost) * (self._unit_s or 0.0) / self._threads
+        if waiting >= self._threads and wait_s > longest_s:
+            raise Congested(model, wait_s)
+        turn = Turn()
+        self._line.join(turn, cost)
+        return turn
+
+    def leave(self, turn: Turn, cost: int) -> None:
+        """The call is over, whether it had its turn or not."""
+        self._line.leave(turn)
+        if turn.took_s is not None:
+            unit_s = turn.took_s / max(1, cost)
+            self._unit_s = unit_s if self._unit_s is None else min(unit_s, self._unit_s * _FORGETS)
+
+
+class ProcessTurns:
+    """Calls of a hosted model. One question is out at a time, and all that wait go into the next; the weight of a call is its rows.
+
+    What a question of many calls takes cannot be known from those of one: for most models hardly more, for some as often as
+    long. So it is tried: `_proven` rows are known to be answered in about the time of one call, twice as many are let in
+    now and then, and what took too long is not tried again for a while, each time for longer.
+    """
+
+    _SLACK = 1.5
+    """Times as long as the quickest question, at which a question still counts as one that took as long as one."""
+    _QUICK_S, _BURST = 0.005, 64
+    """A model that is so quick is believed to answer so many rows as well: being wrong costs a fraction of a second, once."""
+    _PATIENCE_S, _LONGEST_PATIENCE_S = 4.0, 120.0
+
+    def __init__(self) -> None:
+        self._line = _Line()
+        self._quickest_s: float | None = None
+        self._proven = 1
+        self._patience_s = self._PATIENCE_S
+        self._tries_at = 0.0
+        self._late_in_a_row = 0
+        self._learnt_of = 0
+
+    def join(self, model: str, rows: int, longest_s: float, now: float) -> Turn:
+        """The turn of one more call. Raises Congested where more rows than one question should have would wait for it."""
+        waiting, ahead = self._line.look()
+        if self._quickest_s is not None and waiting and ahead + rows > self._most(now):
+            raise Congested(model, 2 * max(longest_s, self._quickest_s))
+        turn = Turn()
+        self._line.join(turn, rows)
+        return turn
+
+    def _most(self, now: float) -> int:
+        running = self._line.last_begun
+        is_trying = running is not None and not running.ended_ns and running.rows > self._proven
+        return self._proven if is_trying or now < self._tries_at else 2 * self._proven
+
+    def leave(self, turn: Turn, longest_s: float, now: float) -> None:
+        """The call is over, whether it had its turn or not."""
+        self._line.leave(turn)
+        if turn.took_s is not None and turn.began_ns != self._learnt_of:  # each of the calls of a question says the same
+            self._learnt_of = turn.began_ns
+            self._learn(turn, turn.took_s, longest_s, now)
+
+    def _learn(self, turn: Turn, took_s: float, longest_s: float, now: float) -> None:
+        if self._quickest_s is None:
+            self._quickest_s = took_s
+            self._proven = self._BURST if took_s <= self._QUICK_S else 1
+        self._quickest_s = min(took_s, self._quickest_s * _FORGETS)
+        enough_s = max(longest_s, self._SLACK * self._quickest_s)
+        if took_s <= enough_s:
+            self._late_in_a_row = 0
+            if turn.rows > self._proven:
+                self._proven, self._patience_s = turn.rows, self._PATIENCE_S
+        elif turn.calls == 1:
+            return  # it would have taken as long in any case
+        elif turn.rows > self._proven:
+            self._tries_at = now + self._patience_s
+            self._patience_s = min(2 * self._patience_s, self._LONGEST_PATIENCE_S)
+        else:
+            self._late_in_a_row += 1
+            if self._late_in_a_row > 1:  # once may be the machine's doing
+                self._proven = max(1, int(turn.rows * enough_s / took_s))
+                self._late_in_a_row = 0

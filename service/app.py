@@ -30,6 +30,8 @@ from service.openapi import openapi
 from service.routes import ROUTES, add_routes
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
+from service.telemetry.events import EventLog
+from service.telemetry.lag import LoopLag
 from service.wrong_tokens import WrongTokens
 
 
@@ -52,12 +54,15 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     app[keys.REGISTRY] = supervisor.registry
     app[keys.SCORING] = Scoring()
     app[keys.CALLS] = Calls()
+    app[keys.EVENTS] = EventLog()
+    app[keys.LOOP_LAG] = LoopLag()
     app[keys.ADMIN_TOKEN] = configured_token(settings.server)
     app[keys.WRONG_TOKENS] = WrongTokens()
     app[keys.STARTED_AT] = time.time()
     app[keys.STOPPING] = asyncio.Event()
     app[keys.DESCRIPTION] = _description()
     add_routes(app)
+    app.cleanup_ctx.append(background.telemetry)
     app.cleanup_ctx.append(background.lifecycle(supervisor, loader))
     app.cleanup_ctx.append(background.scoring)
     app.cleanup_ctx.append(background.systemd(Notifier(environ)))
@@ -72,3 +77,4 @@ def _description() -> msgspec.Raw:
 
 async def _stop_waiting(app: web.Application) -> None:
     app[keys.STOPPING].set()
+    app[keys.EVENTS].close()

@@ -12,12 +12,16 @@ from typing import Protocol
 
 from aiohttp import web
 
-from service.keys import REGISTRY, SCORING, STOPPING
+from service.keys import CALLS, EVENTS, LOOP_LAG, REGISTRY, SCORING, STOPPING
+from service.lifecycle.clockwork import SideTasks, keep_alive
 from service.lifecycle.policy import status_of
 from service.lifecycle.registry import Registry
+from service.lifecycle.view import versions_in_use
 from service.notify import Notifier
 
 STATUS_INTERVAL_S = 1.0
+RESTART_PAUSE_S = 1.0
+"""Between a defect in following the models and going on with it."""
 
 
 class Startable(Protocol):
@@ -53,6 +57,23 @@ async def running(supervisor: Startable, loader: Openable | None) -> AsyncIterat
     finally:
         if loader is not None:
             await loader.aclose()
+
+
+async def telemetry(app: web.Application) -> AsyncIterator[None]:
+    """What happens to the models becomes events, and the event loop is measured; from before the first model to after the last."""
+    tasks = SideTasks()
+
+    async def follow() -> None:
+        async with app[REGISTRY].subscribe() as changes:
+            app[EVENTS].catch_up(app[REGISTRY].snapshot())
+            async for view in changes:
+                app[EVENTS].take(view)
+                app[CALLS].keep(view.name, versions_in_use(view))
+
+    tasks.spawn("events", keep_alive("events", follow, pause_s=RESTART_PAUSE_S, sleep=asyncio.sleep))
+    tasks.spawn("loop-lag", app[LOOP_LAG].run())
+    yield
+    await tasks.aclose()
 
 
 def lifecycle(supervisor: Startable, loader: Openable | None) -> Callable[[web.Application], AsyncIterator[None]]:

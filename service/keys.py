@@ -14,12 +14,16 @@ from config.schema import Settings
 from service.lifecycle.registry import Registry
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
+from service.telemetry.events import EventLog
+from service.telemetry.lag import LoopLag
 from service.wrong_tokens import WrongTokens
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 SCORING = web.AppKey("scoring", Scoring)
 CALLS = web.AppKey("calls", Calls)
+EVENTS = web.AppKey("events", EventLog)
+LOOP_LAG = web.AppKey("loop_lag", LoopLag)
 ADMIN_TOKEN = web.AppKey("admin_token", bytes)
 """Empty when none is configured."""
 WRONG_TOKENS = web.AppKey("wrong_tokens", WrongTokens)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
 from aiohttp import web
 
-from loaders.told import whole
-
-_encoder = msgspec.json.Encoder()
+from service.encoding import encoded
 
 
 def reply(
@@ -17,11 +14,4 @@ def reply(
 ) -> web.Response:
     """A JSON response."""
     sent = {"Cache-Control": "no-store", "Server": "holdfast", **(headers or {})}
-    return web.Response(status=status, body=_encoded(body), content_type=content_type, headers=sent)
-
-
-def _encoded(body: object) -> bytes:
-    try:
-        return _encoder.encode(body)
-    except UnicodeEncodeError:  # the name of a file, say, that is no UTF-8
-        return _encoder.encode(whole(body))
+    return web.Response(status=status, body=encoded(body), content_type=content_type, headers=sent)

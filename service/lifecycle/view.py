@@ -91,6 +91,11 @@ class ModelView:
         }
 
 
+def versions_in_use(view: ModelView) -> frozenset[str]:
+    """The version that serves, or would if its parts did, and those that drain."""
+    return frozenset(view.entry.draining) | (frozenset() if view.loaded is None else {view.loaded.version})
+
+
 class NotReady(LifecycleError):
     """The model has no version that serves; `view` says why, and when to come back."""
 

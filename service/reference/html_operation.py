@@ -91,9 +91,9 @@ def _calls(operation: Operation, base_url: str) -> Iterator[Element]:
     for name, body in examples.items():
         if len(examples) > 1:
             yield element("p", name.replace("_", " "), class_="example-name")
-        yield _code(curl(operation, base_url, body))
+        yield _code(curl(operation, base_url, body), "call")
     if not examples:
-        yield _code(curl(operation, base_url))
+        yield _code(curl(operation, base_url), "call")
 
 
 def _answer(answer: Answer) -> Element:
@@ -119,5 +119,5 @@ def _shown(example: Any) -> str:
     return example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
 
 
-def _code(text: str) -> Element:
-    return element("pre", element("code", text), tabindex="0")
+def _code(text: str, class_: str | None = None) -> Element:
+    return element("pre", element("code", text), tabindex="0", class_=class_)

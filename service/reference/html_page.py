@@ -23,6 +23,7 @@ class Places:
 
     base_url: str
     styles: tuple[str, ...]
+    icon: str
     document: str
     dashboard: str
 
@@ -40,6 +41,7 @@ def page(document: Document, places: Places, wanted: str = "") -> str:
                 element("meta", name="viewport", content="width=device-width, initial-scale=1"),
                 element("meta", name="color-scheme", content="light dark"),
                 element("title", f"{TITLE}: {wanted}" if wanted else TITLE),
+                element("link", rel="icon", href=places.icon, type="image/svg+xml"),
                 *(element("link", rel="stylesheet", href=style) for style in places.styles),
             ),
             element(

@@ -11,7 +11,11 @@ from service.reference.html_page import Places, page
 from tests.unit.service.reference.document import DANGEROUS, DOCUMENT
 
 PLACES = Places(
-    base_url="http://127.0.0.1:8000", styles=("dashboard/base.css", "dashboard/docs.css"), document="openapi.json", dashboard="./"
+    base_url="http://127.0.0.1:8000",
+    styles=("dashboard/base.css", "dashboard/docs.css"),
+    icon="mark.svg",
+    document="openapi.json",
+    dashboard="./",
 )
 VOID = {"meta", "link", "input"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .base import Id
 from .estimator import Signature
 
 IdKind = Literal["int", "str", "mixed"]
@@ -34,12 +35,15 @@ class RowForm:
 class ItemForm:
     """A model that recommends items. users: the kind of its user ids, None where it has no users of its own.
 
-    joins_liked: whether users and liked items may be asked with together.
+    joins_liked: whether users and liked items may be asked with together. some_user, some_item: ids that it knows, for
+    somebody who wants to try it; None where it has none.
     """
 
     users: IdKind | None
     items: IdKind
     joins_liked: bool = False
+    some_user: Id | None = None
+    some_item: Id | None = None
 
 
 Form = RowForm | ItemForm

@@ -149,6 +149,11 @@ class IdTable:
         """What its ids are; ints beyond 64 bits count as mixed."""
         return _ID_KINDS[str(self.kind)]
 
+    @property
+    def first(self) -> Id | None:
+        """The id of the first row, None in a table without rows."""
+        return self.ids(np.zeros(1, np.int64))[0] if self.count else None
+
     def row(self, id: Id) -> int | None:
         """The row of an id, None if unknown. An int is never found as a string, nor the reverse."""
         if isinstance(id, bool):

@@ -80,7 +80,13 @@ class FactorScorer(Recommender):
         return {**users, "items": self.items.in_words()}
 
     def form(self) -> ItemForm:
-        return ItemForm(None if self._user_ids is None else self._user_ids.id_kind, self.items.table.id_kind)
+        users = self._user_ids
+        return ItemForm(
+            None if users is None else users.id_kind,
+            self.items.table.id_kind,
+            some_user=None if users is None else users.first,
+            some_item=self.items.table.first,
+        )
 
     @property
     def knows_seen(self) -> bool:
@@ -97,6 +103,9 @@ class FactorScorer(Recommender):
         if query.diversity is not None:
             extra += query.subjects * self._pool(query) ** 2 * width
         return super().cost(query) + extra
+
+    def knows_user(self, user: Id) -> bool:
+        return self._user_ids is not None and self._user_ids.row(user) is not None
 
     def user(self, user: Id) -> Subject | None:
         if self._users is None or self._user_ids is None:

@@ -87,7 +87,8 @@ class BoundHybrid(Recommender):
 
     def form(self) -> ItemForm:
         content, collaborative = self._parts[CONTENT].form(), self._parts[COLLABORATIVE].form()
-        return ItemForm(collaborative.users, joint(content.items, collaborative.items), joins_liked=True)
+        kind = joint(content.items, collaborative.items)
+        return ItemForm(collaborative.users, kind, joins_liked=True, some_user=collaborative.some_user, some_item=collaborative.some_item)
 
     @property
     def knows_seen(self) -> bool:
@@ -118,6 +119,9 @@ class BoundHybrid(Recommender):
             self.liking(liked) if isinstance(subject, UnknownEntity) else self._joined(user, liked)
             for user, subject in zip(query.users, subjects, strict=True)
         ]
+
+    def knows_user(self, user: Id) -> bool:
+        return self._parts[COLLABORATIVE].knows_user(user)
 
     def user(self, user: Id) -> Subject | None:
         return self._known(user, NO_ROWS)

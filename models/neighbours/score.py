@@ -61,7 +61,13 @@ class NeighbourScorer(Recommender):
         return {**users, "items": self.items.in_words()}
 
     def form(self) -> ItemForm:
-        return ItemForm(None if self._user_ids is None else self._user_ids.id_kind, self.items.table.id_kind)
+        users = self._user_ids
+        return ItemForm(
+            None if users is None else users.id_kind,
+            self.items.table.id_kind,
+            some_user=None if users is None else users.first,
+            some_item=self.items.table.first,
+        )
 
     @property
     def knows_seen(self) -> bool:
@@ -74,6 +80,9 @@ class NeighbourScorer(Recommender):
         """Similarities are read once for each liked item; features once for all of them."""
         by_row = isinstance(self._relation, (DenseSimilarity, SparseSimilarity))
         return super().cost(query) + (len(query.liked) * self._relation.work() if by_row else 0)
+
+    def knows_user(self, user: Id) -> bool:
+        return self._user_ids is not None and self._user_ids.row(user) is not None
 
     def user(self, user: Id) -> Subject | None:
         if self._user_ids is None:

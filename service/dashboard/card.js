@@ -90,8 +90,8 @@ export class Card {
     this.showAttempt(model);
     this.showFailure(model);
     slots.calls.hidden = slots.calls.hidden || model.status !== "ready";
-    const isHeld = model.status === "ready" || model.status === "loading";
-    const shown = { load: !isHeld, reload: model.status !== "not_started" && model.status !== "unloaded", unload: model.status !== "unloaded" && model.status !== "not_started" };
+    const isLetGo = model.status === "unloaded" || model.status === "not_started";
+    const shown = { load: isLetGo, reload: !isLetGo, unload: !isLetGo };
     for (const button of this.buttons) {
       const wanted = shown[button.dataset.action] ?? true;
       if (!wanted && document.activeElement === button) slots.inside.firstElementChild.focus(); // else the place in the page is lost

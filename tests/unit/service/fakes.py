@@ -88,7 +88,10 @@ class FakeScorer:
         return self.price
 
     def form(self) -> ItemForm:
-        return ItemForm(users="mixed", items="int", joins_liked=self.family == "hybrid")
+        return ItemForm(users="mixed", items="int", joins_liked=self.family == "hybrid", some_user=1, some_item=101)
+
+    def knows_user(self, user: Id) -> bool:
+        return user in (*range(1, 10), "one")
 
     def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
         self.asked.append(query)
@@ -99,7 +102,7 @@ class FakeScorer:
         return [self._one(at, user, query) for at, user in enumerate(query.users or [None])]
 
     def _one(self, at: int, user: Id | None, query: Query) -> Ranking | UnknownEntity:
-        if user not in (*range(1, 10), "one", None):
+        if user is not None and not self.knows_user(user):
             return UnknownEntity(f"users[{at}]", f"no user {user!r}")
         rows = np.arange(min(query.k, self.most))
         items = self.items.ids(rows)

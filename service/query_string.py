@@ -15,20 +15,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from models.base import Query
 from service.body import invalid_field
 from service.errors import InvalidField
-from service.questions import DEFAULT_K, MAX_IDS, MAX_LIKED, MAX_WORDS, TopK, unreserved
+from service.questions import DEFAULT_K, TopK, unreserved
 
 Parameters = Mapping[str, Sequence[str]]
 """All values of each query parameter."""
+MAX_REPEATED = 100
+"""Of one parameter: an address holds about 8 KB, which commas fill better."""
 
 
 class SimilarQuestion(Struct, forbid_unknown_fields=True, kw_only=True):
     """The query string of a question for similar items, each parameter a list of what was given for it."""
 
     k: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    exclude: Annotated[list[str], Meta(max_length=MAX_IDS)] = []
-    only: Annotated[list[str], Meta(max_length=MAX_IDS)] | None = None
-    categories: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
-    fields: Annotated[list[str], Meta(max_length=MAX_WORDS)] = []
+    exclude: Annotated[list[str], Meta(max_length=MAX_REPEATED)] = []
+    only: Annotated[list[str], Meta(max_length=MAX_REPEATED)] | None = None
+    categories: Annotated[list[str], Meta(max_length=MAX_REPEATED)] = []
+    fields: Annotated[list[str], Meta(max_length=MAX_REPEATED)] = []
     diversity: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
 
 
@@ -38,7 +40,7 @@ class RecommendationsQuestion(SimilarQuestion, forbid_unknown_fields=True, kw_on
     user_id: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     algorithm: str = ""
     """Name of a model, or of a kind of them; "" is the default model."""
-    liked: Annotated[list[str], Meta(max_length=MAX_LIKED)] = []
+    liked: Annotated[list[str], Meta(max_length=MAX_REPEATED)] = []
     exclude_seen: bool | None = None
     explain: bool = False
 

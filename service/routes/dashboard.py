@@ -12,7 +12,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from service.dashboard import FILES, INDEX, PageFile
-from service.routes.declared import Answer, Parameter, Route, get
+from service.routes.declared import Answer, Parameter, Route, get, problem
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -83,9 +83,9 @@ ROUTES: tuple[Route, ...] = (
         tag="dashboard",
         parameters=(Parameter("file", "path", str, "Name of the file", "main.js", required=True),),
         answers={
-            200: Answer("The file; its media type is that of its name", media_type="text/javascript"),
+            200: Answer("The file; its media type is that of its name", media_type=tuple(sorted({page.media_type for page in FILES.values()}))),
             304: _UNCHANGED,
-            404: Answer("There is no such file"),
+            404: problem("There is no such file"),
         },
     ),
 )

@@ -43,7 +43,7 @@ async def predict_status(request: web.Request) -> web.Response:
     """GET /predict/status: whether POST /predict would be answered now."""
     now = time.time()
     try:
-        name = request.query.get("model") or default_model(request.app)
+        name = request.query["model"] if "model" in request.query else default_model(request.app)
     except NothingConfigured as error:
         body: dict[str, Any] = {"status": "not_started", "model": None, "reason": error.detail}
     else:

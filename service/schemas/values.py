@@ -10,14 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-ModelName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
-        description="Name of a configured model",
-        extra_json_schema={"not": {"enum": ["status", "reload", "clear"]}},
-    ),
-]
+ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Name of a configured model")]
 Id = Annotated[int | str, Meta(description='Id of a user or an item, in the kind that the model has: "1" is not 1')]
 Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC")]
 Bytes = Annotated[int, Meta(ge=0, description="Bytes")]

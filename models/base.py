@@ -138,6 +138,10 @@ class RecommenderScorer(Scorer, Protocol):
         """One answer a subject, in order. Raises InvalidQuery, UnknownEntity for what no subject could be answered."""
         ...
 
+    def knows_user(self, user: Id) -> bool:
+        """Whether it has this user; an int is never found as a string, nor the reverse."""
+        ...
+
     def cost(self, query: Query) -> int:
         """Multiply-adds the query needs: small ones are answered on the event loop, large ones in a thread."""
         ...

@@ -69,6 +69,10 @@ class Recommender(ABC):
         """Whether a user's history is known."""
 
     @abstractmethod
+    def knows_user(self, user: Id) -> bool:
+        """Whether `user` gives a subject. Never raises."""
+
+    @abstractmethod
     def user(self, user: Id) -> Subject | None:
         """A user of the model; None if unknown. Raises InvalidQuery where the model has no users at all (naming `liked`)."""
 

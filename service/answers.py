@@ -78,7 +78,7 @@ def response_of(who: Answering, asked: Asked, answer: Answer, headers: Mapping[s
     (ranking,) = answer
     assert isinstance(ranking, Ranking)  # noqa: S101
     if asked.subject == "user_id":
-        body["user_id"] = asked.query.users[0]
+        body["user_id"] = ranking.user
     elif asked.subject == "item_id":
         body["item_id"] = ranking.user
     return reply(_with_notes(body, ranking), headers=headers)

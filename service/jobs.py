@@ -79,7 +79,7 @@ def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
 
 
 def _ranked(asked: TopK, scorer: RecommenderScorer) -> Answer:
-    query = fitted(asked, scorer.items)
+    query = fitted(asked, scorer)
     answers = scorer.recommend(query)
     if query.similar_to is None:
         return answers
@@ -87,9 +87,9 @@ def _ranked(asked: TopK, scorer: RecommenderScorer) -> Answer:
     return [replace(answer, user=query.similar_to) if isinstance(answer, Ranking) else answer for answer in answers]
 
 
-def fitted(asked: TopK, items: Items) -> Query:
-    """The query as this catalogue can be asked. Raises InvalidQuery for more than one answer should hold."""
-    query, count = asked.query, items.count
+def fitted(asked: TopK, scorer: RecommenderScorer) -> Query:
+    """The query as this model can be asked. Raises InvalidQuery for more than one answer should hold."""
+    query, count = asked.query, scorer.items.count
     if asked.names_k and query.k > count:
         raise InvalidQuery("k", f"the model has {count} items")
     named = min(query.k, count)
@@ -99,27 +99,42 @@ def fitted(asked: TopK, items: Items) -> Query:
         raise InvalidQuery("k", f"{told} are more than the {MAX_ITEMS} of one answer: ask for fewer at a time")
     if query.explain and named > MAX_EXPLAINED:
         raise InvalidQuery("k", f"explain names reasons for at most {MAX_EXPLAINED} items")
-    if asked.is_text:
-        only = None if query.only is None else _known(query.only, items)
-        query = replace(query, similar_to=_id(str(query.similar_to), items), exclude=_known(query.exclude, items), only=only)
-    return query
+    return _read(query, scorer) if asked.is_text else query
 
 
-def _id(text: str, items: Items) -> Id:
-    """The id that `text` means in this catalogue, or `text` itself if it means none; where "1" and 1 are both ids, the number."""
+def _read(query: Query, scorer: RecommenderScorer) -> Query:
+    """The query with its ids, which are text of an address, in the kinds of this model."""
+    items = scorer.items
+    return replace(
+        query,
+        users=[_id(str(user), scorer.knows_user) for user in query.users],
+        liked=_known(query.liked, items),
+        similar_to=None if query.similar_to is None else _id(str(query.similar_to), _has(items)),
+        exclude=_known(query.exclude, items),
+        only=None if query.only is None else _known(query.only, items),
+    )
+
+
+def _id(text: str, is_known: Callable[[Id], bool]) -> Id:
+    """The id that `text` means, or `text` itself if it means none; where "1" and 1 are both ids, the number."""
     try:
         number = int(text)
     except ValueError:
         return text
-    return number if str(number) == text and items.row(number) is not None else text
+    return number if str(number) == text and is_known(number) else text
+
+
+def _has(items: Items) -> Callable[[Id], bool]:
+    return lambda each: items.row(each) is not None
 
 
 def _known(texts: Sequence[Id], items: Items) -> list[Id]:
     """The ids of texts that may be several ids each, separated by commas. An id that has a comma in it is one all the same."""
     found: list[Id] = []
+    has = _has(items)
     for text in map(str, texts):
-        whole = _id(text, items)
-        found += [whole] if items.row(whole) is not None else [_id(part, items) for part in text.split(",")]
+        whole = _id(text, has)
+        found += [whole] if has(whole) else [_id(part, has) for part in text.split(",")]
     return found
 
 

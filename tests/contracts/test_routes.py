@@ -89,7 +89,7 @@ async def test_a_get_answers_what_it_declares_and_head(client: Client, route: Ro
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET" and not route.admin], ids=name_of)
 async def test_a_get_is_open_and_good_where_a_recommender_serves(client: Client, route: Route) -> None:
     status, _, _ = await ask(client, route, headers={})
-    assert status == 200 or list(route.answers) == [501]
+    assert status == 200 or 200 not in route.answers
 
 
 @pytest.mark.parametrize("registry", STATES, indirect=True)

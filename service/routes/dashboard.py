@@ -83,7 +83,9 @@ ROUTES: tuple[Route, ...] = (
         tag="dashboard",
         parameters=(Parameter("file", "path", str, "Name of the file", "main.js", required=True),),
         answers={
-            200: Answer("The file; its media type is that of its name", media_type=tuple(sorted({page.media_type for page in FILES.values()}))),
+            200: Answer(
+                "The file; its media type is that of its name", media_type=tuple(sorted({page.media_type for page in FILES.values()}))
+            ),
             304: _UNCHANGED,
             404: problem("There is no such file"),
         },

@@ -28,7 +28,7 @@ FLAGS = {"server.host": "--host", "server.port": "--port", "server.workers": "--
 
 OTHER_ENV = {
     "HOLDFAST_CONFIG": "The configuration file, where `--config` names none.",
-    "HOLDFAST_URL": "The running server that `holdfast status` asks.",
+    "HOLDFAST_URL": "The running server that commands such as `holdfast status` ask.",
 }
 """Variables of the program that are not settings."""
 

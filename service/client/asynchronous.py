@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -139,7 +139,7 @@ class AsyncHoldfast:
         """See `Holdfast.wait_ready`."""
         return await self._run(self._calls.wait_ready(name, deadline_s=deadline_s, on_progress=on_progress))
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """See `Holdfast.events`. Close it (`contextlib.aclosing`) where it is left before its end."""
         stream = EventStream(self._server, self._rules)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_S)
@@ -191,9 +191,22 @@ class AsyncHoldfast:
         """See `Holdfast.clear`."""
         return await self._run(self._calls.clear(name))
 
-    async def ask(self, method: str, path: str, body: Any = None, *, is_admin: bool = False, is_idempotent: bool | None = None) -> Any:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        is_admin: bool = False,
+        is_idempotent: bool | None = None,
+        deadline_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Any:
         """See `Holdfast.ask`."""
-        return await self._run(self._calls.ask(method, path, body, is_admin=is_admin, is_idempotent=is_idempotent))
+        steps = self._calls.ask(
+            method, path, body, is_admin=is_admin, is_idempotent=is_idempotent, deadline_s=deadline_s, on_progress=on_progress
+        )
+        return await self._run(steps)
 
     # -- the transport ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
@@ -96,10 +96,14 @@ class Holdfast:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    async def __aenter__(self) -> AsyncHoldfast:
+    def twin(self) -> AsyncHoldfast:
+        """An asynchronous client with the same arguments; close it too."""
         from service.client.asynchronous import AsyncHoldfast  # synchronous programs need no aiohttp
 
-        self._twin = AsyncHoldfast.of(self._server, self._rules, self._tls)
+        return AsyncHoldfast.of(self._server, self._rules, self._tls)
+
+    async def __aenter__(self) -> AsyncHoldfast:
+        self._twin = self.twin()
         return self._twin
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -163,7 +167,7 @@ class Holdfast:
         """
         return self._run(self._calls.wait_ready(name, deadline_s=deadline_s, on_progress=on_progress))
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """What happens to the models: a Snapshot, then each Transition, and Progress at most five times a second a model.
 
         Goes on over broken connections and restarts of the server, without losing a transition or with a new Snapshot.
@@ -216,9 +220,25 @@ class Holdfast:
         """Delete what was fetched and nothing live needs, of one model or of all."""
         return self._run(self._calls.clear(name))
 
-    def ask(self, method: str, path: str, body: Any = None, *, is_admin: bool = False, is_idempotent: bool | None = None) -> Any:
-        """The JSON that any route answers, with the same waiting. `is_idempotent`: may be sent twice; GET may unless told otherwise."""
-        return self._run(self._calls.ask(method, path, body, is_admin=is_admin, is_idempotent=is_idempotent))
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        is_admin: bool = False,
+        is_idempotent: bool | None = None,
+        deadline_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Any:
+        """The JSON that any route answers; 202 of a question is waited for as in `predict`, of a command (`is_admin`) it is a result.
+
+        is_idempotent: whether the request may be sent twice; by default a GET may.
+        """
+        steps = self._calls.ask(
+            method, path, body, is_admin=is_admin, is_idempotent=is_idempotent, deadline_s=deadline_s, on_progress=on_progress
+        )
+        return self._run(steps)
 
     # -- the transport ------------------------------------------------------------------------------------------------
 

@@ -92,12 +92,19 @@ class Calls:
         self.rules = rules
 
     def ask(
-        self, method: str, path: str, body: Any = None, *, is_admin: bool = False, is_idempotent: bool | None = None, **patience: Any
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        is_admin: bool,
+        is_idempotent: bool | None,
+        deadline_s: float | None,
+        on_progress: OnProgress | None,
     ) -> Steps[Any]:
-        """The JSON of any route."""
         request = self.server.request(method, path, None if body is None else encoded(body), is_admin=is_admin)
         safe = method in ("GET", "HEAD") if is_idempotent is None else is_idempotent
-        return self._put(Call(request, _json, safe, is_held=not is_admin), **patience)
+        return self._put(Call(request, _json, safe, is_held=not is_admin), deadline_s=deadline_s, on_progress=on_progress)
 
     # -- questions ----------------------------------------------------------------------------------------------------
 

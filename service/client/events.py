@@ -44,6 +44,8 @@ class Transition(Struct, frozen=True):
 Event = Snapshot | Transition | Progress
 
 _TYPES: dict[str, type[Event]] = {"snapshot": Snapshot, "transition": Transition, "progress": Progress}
+KINDS: dict[type[Event], str] = {type: name for name, type in _TYPES.items()}
+"""What the stream calls each kind of event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+import msgspec
+
 if TYPE_CHECKING:
+    from service.client import Progress
     from service.lifecycle.view import ModelView
 
 BAR_CELLS = 24
@@ -23,7 +26,15 @@ class ModelProgress:
 
     def show(self, views: Sequence[ModelView], now: float) -> None:
         """Show where each model is at Unix time `now`."""
-        facts = [view.to_json(now) for view in views]
+        self.show_models([view.to_json(now) for view in views])
+
+    def tell(self, progress: Progress) -> None:
+        """Show how far the only model is that is waited for."""
+        told = {"status": "loading", "version": None, "family": None, "artifact_bytes": None, "failure": None}
+        self.show_models([{"name": progress.model, **told, **msgspec.structs.asdict(progress)}])
+
+    def show_models(self, facts: Sequence[Mapping[str, object]]) -> None:
+        """Show status objects, as the server tells them."""
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
             up = f"\x1b[{self._drawn}A" if self._drawn else ""
@@ -39,7 +50,7 @@ class ModelProgress:
         """Nothing is redrawn after this."""
         self._drawn = 0
 
-    def _tell(self, model: dict[str, object]) -> None:
+    def _tell(self, model: Mapping[str, object]) -> None:
         quarter = int(_number(model["progress"]) * 4)
         state = (f"{model['status']} {model['phase']}", quarter)
         if self._told.get(str(model["name"])) != state:
@@ -47,12 +58,24 @@ class ModelProgress:
             self._stream.write(model_line(model) + "\n")
 
 
-def model_line(model: dict[str, object]) -> str:
+def model_line(model: Mapping[str, object]) -> str:
     """One line about a status object."""
+    words = [f"{model['name']}:", state_of(model)]
+    if model["phase"] == "downloading" and model["bytes_total"]:
+        words.append(_bar(_number(model["progress"])))
+    return printable(" ".join([*words, *facts_of(model)]))
+
+
+def state_of(model: Mapping[str, object]) -> str:
+    """Its phase, or where it rests."""
+    return str(model["phase"] or model["status"])
+
+
+def facts_of(model: Mapping[str, object]) -> list[str]:
+    """What else is to be said of it now: bytes and time left, version, reason, failure."""
     failure = model["failure"]
-    words = [f"{model['name']}:", str(model["phase"] or model["status"])]
+    words = []
     if model["phase"] == "downloading":
-        words.append(_bar(_number(model["progress"])) if model["bytes_total"] else "")
         words.append(bytes_in_words(model["bytes_done"]) + (f" of {bytes_in_words(model['bytes_total'])}" if model["bytes_total"] else ""))
         if model["eta_s"] is not None:
             words.append(f"{_number(model['eta_s']):.0f} s left")
@@ -60,9 +83,9 @@ def model_line(model: dict[str, object]) -> str:
         words.append(f"{model['version']}, {model['family']}, {bytes_in_words(model['artifact_bytes'])}")
     if model["reason"]:
         words.append(f"({model['reason']})")
-    if isinstance(failure, dict):
+    if isinstance(failure, Mapping):
         words.append(f"{failure['type']}: {failure['message']}")
-    return printable(" ".join(word for word in words if word))
+    return words
 
 
 def printable(line: str) -> str:

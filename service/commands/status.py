@@ -5,60 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-from service.commands.configuration import add_config_arguments, settings_of
+from service.client import Holdfast, HoldfastError
 from service.commands.progress import model_line
-
-TIMEOUT_S = 10.0
-EXIT_NO_SERVER = 3
+from service.commands.server import EXIT_FAILED, EXIT_NO_SERVER, add_server_arguments, client_of, find_server, named_url, tell
 
 
 def add_parser(words: Any) -> None:
     """Declare the word."""
     parser = words.add_parser("status", help="show the running server's models", description=__doc__)
-    add_config_arguments(parser)
-    parser.add_argument("--url", help="the server to ask (env HOLDFAST_URL; default: the one that runs on the store)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_server_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the status; 0 with a server, 1 when the server named by --url or HOLDFAST_URL does not answer, 3 when none runs."""
-    from service.presence import find
-
-    named = arguments.url or os.environ.get("HOLDFAST_URL")
-    if named:
-        try:
-            return _show(named, ask(named), arguments.json)
-        except (OSError, ValueError) as error:
-            print(f"holdfast: {named} does not answer: {error}", file=sys.stderr)
-            return 1
-    settings = settings_of(arguments)
-    presence = find(settings.store.path)
-    if presence is not None:
-        try:
-            return _show(presence.url, ask(presence.url), arguments.json)
-        except (OSError, ValueError) as error:
-            print(f"holdfast: server.json names {presence.url} (pid {presence.pid}), which does not answer: {error}", file=sys.stderr)
-    return _show_store(settings.store.path, sorted(settings.models), arguments.json)
+    found = find_server(arguments)
+    if found.url is not None:
+        with client_of(found, deadline_s=0) as client:
+            try:
+                return _show(client.url, _ask(client), arguments.json)
+            except HoldfastError as error:
+                tell(error, client.url)
+    if named_url(arguments) is not None or found.settings is None:
+        return EXIT_FAILED
+    return _show_store(found.settings.store.path, sorted(found.settings.models), arguments.json)
 
 
-def ask(url: str) -> dict[str, Any]:
-    """GET {url}/status. Raises OSError (urllib's errors among them), ValueError for an answer that is no status."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("a server's URL begins with http:// or https://")
-    # No proxy: the server is asked where it is, whatever the environment says about the way to the internet.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url.rstrip("/") + "/status", timeout=TIMEOUT_S) as response:
-        body = json.load(response)
-    if not isinstance(body, dict) or not isinstance(body.get("models"), list):
-        raise ValueError("this is not the status of a Holdfast server")
-    return body
+def _ask(client: Holdfast) -> dict[str, Any]:
+    """The status with all its fields. Raises HoldfastError."""
+    client.status()  # whatever else answers there is told apart from a Holdfast server
+    told: dict[str, Any] = client.ask("GET", "/status")
+    return told
 
 
 def _show(url: str, status: dict[str, Any], as_json: bool) -> int:

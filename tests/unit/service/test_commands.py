@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import pytest
-
 from service.commands.check import report_lines
 from service.commands.progress import ModelProgress, model_line
-from service.commands.status import ask
 from tests.unit.service.fakes import NOW, VERSION, FakeRegistry, failed, live, loading
 
 
@@ -72,9 +69,3 @@ def test_what_a_file_says_does_not_steer_the_terminal() -> None:
     )
     assert "\x1b" not in told and "\x07" not in told and "\nverdict: ok" not in told
     assert "\\x1b]0;owned\\x07é 日本" in told and told.endswith("verdict: corrupt_artifact: no\\x1b[2J\\r\\nverdict: ok\\ud800")
-
-
-@pytest.mark.parametrize("url", ["file:///etc", "localhost:8000", ""])
-def test_only_http_is_asked(url: str) -> None:
-    with pytest.raises(ValueError, match="http"):
-        ask(url)

@@ -80,7 +80,7 @@ async def _load(request: web.Request, name: str) -> web.Response:
 
 
 def _named(request: web.Request) -> str:
-    return request.query.get("model") or default_model(request.app)
+    return request.query["model"] if "model" in request.query else default_model(request.app)
 
 
 def _what_came(before: ModelView, after: ModelView) -> tuple[str, str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
 
 from config.schema import ModelSettings
 from loaders.errors import CorruptArtifact, SourceUnavailable
-from service.lifecycle.errors import SupervisorClosed
+from service.lifecycle.errors import NoEarlierVersion, SupervisorClosed
 from service.lifecycle.registry import NotReady, UnknownModel
 from service.lifecycle.state import Phase
+from service.lifecycle.versions import KeptVersions
 from tests.unit.lifecycle.fakes import Bench, FakeArtifact, settle
 
 ON_DEMAND = ModelSettings("als", source="/als.pkl", load="on_demand")
@@ -44,7 +46,15 @@ async def test_closing_a_lease_twice_gives_back_one_hold() -> None:
 async def test_unknown_names_are_refused_everywhere() -> None:
     async with Bench() as bench:
         registry = bench.registry
-        for call in (registry.acquire, registry.view, registry.load, registry.unload, registry.reload):
+        for call in (
+            registry.acquire,
+            registry.view,
+            registry.versions,
+            registry.load,
+            registry.unload,
+            registry.reload,
+            registry.rollback,
+        ):
             with pytest.raises(UnknownModel, match="no model is named 'nope'"):
                 call("nope")
         for wait in (registry.wait_ready("nope", 1.0), registry.wait_settled("nope", 1.0), registry.clear("nope")):
@@ -138,6 +148,30 @@ async def test_reload_all_leaves_alone_what_was_not_begun_or_is_unloaded() -> No
         fetch = await bench.loader.next_fetch()
         assert (fetch.model, fetch.known) == ("a", None)
         assert [bench.status(name) for name in "abc"] == ["ready", "unloaded", "not_started"]
+
+
+async def test_the_version_that_serves_is_the_one_that_is_kept() -> None:
+    async with Bench() as bench:
+        assert bench.registry.versions("als") == KeptVersions("als")
+        await bench.serve("v1", "r1")
+        bench.registry.reload("als")
+        await bench.serve("v2", "r2")
+        kept = bench.registry.versions("als")
+        assert (kept.model, kept.live, kept.pinned, [each.facts.version for each in kept.versions]) == ("als", "v2", None, ["v2"])
+        facts = bench.registry.view("als").loaded
+        assert [each.facts for each in kept.versions] == [facts]
+        bench.registry.unload("als")
+        assert bench.registry.versions("als").versions == ()
+
+
+async def test_there_is_no_version_to_go_back_to() -> None:
+    async with Bench() as bench:
+        await bench.serve("v1", "r1")
+        with pytest.raises(NoEarlierVersion, match="no version of als but the one that serves") as caught:
+            bench.registry.rollback("als")
+        assert caught.value.model == "als"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        assert bench.status() == "ready"
 
 
 async def test_clear_is_the_loaders() -> None:

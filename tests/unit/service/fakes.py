@@ -196,6 +196,8 @@ class FakeRegistry:
         self.changed = asyncio.Condition()
         self.is_running = False
         self.failing: Exception | None = None
+        self.rolled_back: list[str] = []
+        """Models that have a version to go back to."""
 
     @property
     def leases(self) -> int:
@@ -267,7 +269,9 @@ class FakeRegistry:
 
     def rollback(self, name: str) -> None:
         self.view(name)
-        raise NoEarlierVersion(name)
+        if name not in self.rolled_back:
+            raise NoEarlierVersion(name)
+        self._command("rollback", name)
 
     def reload_all(self, force: bool = True) -> None:
         self.commands.append(("reload_all", force))

@@ -10,12 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from service.admin import guarded
 from service.keys import STOPPING
 from service.lifecycle.state import Entry
+from service.routes.admin import load
+from service.wrong_tokens import FREE
 from tests.support import wait_until
 from tests.unit.service.conftest import ClientOf
-from tests.unit.service.fakes import FakeRegistry, failed, live, loading
+from tests.unit.service.fakes import VERSION, FakeRegistry, failed, live, loading
 
 TOKEN = "s3cret-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -76,7 +80,64 @@ async def test_every_call_leaves_one_audit_line_without_the_token(client_of: Cli
     records = [vars(record) for record in caplog.records if record.name == "holdfast.audit"]
     assert [record["outcome"] for record in records] == ["202", "unauthorized", "UnknownModel"]
     assert [record["model"] for record in records] == ["als", "als", "nobody"]
+    assert [record["status"] for record in records] == [202, 401, 404]
+    assert [record["levelname"] for record in records] == ["INFO", "WARNING", "WARNING"]
+    assert all(record["duration_ms"] >= 0 and record["remote"] == "127.0.0.1" for record in records)
     assert TOKEN not in str(records)
+
+
+async def test_the_audit_line_names_the_model_of_the_query_and_what_a_proxy_says(
+    client_of: ClientOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "holdfast.audit")
+    client = await client_of(FakeRegistry(live()), token=TOKEN)
+    await call(client, "POST", "/ml/load?model=als", {**BEARER, "X-Forwarded-For": "198.51.100.7, " + "x" * 500})
+    (record,) = (vars(record) for record in caplog.records if record.name == "holdfast.audit")
+    assert (record["model"], record["remote"]) == ("als", "127.0.0.1")
+    assert record["forwarded_for"].startswith("198.51.100.7, ")
+    assert len(record["forwarded_for"]) == 200
+
+
+async def test_a_defect_has_its_audit_line_with_the_number_that_was_answered(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+    registry = FakeRegistry(live())
+    client = await client_of(registry, token=TOKEN)
+    registry.failing = RuntimeError("a defect")
+    assert (await call(client, "POST", "/models/als/load"))[0] == 500
+    (record,) = (vars(record) for record in caplog.records if record.name == "holdfast.audit")
+    assert (record["status"], record["outcome"]) == (500, "RuntimeError")
+
+
+async def test_a_call_that_is_cancelled_has_its_audit_line_too(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+    registry = FakeRegistry(loading())
+    client = await client_of(registry, token=TOKEN)
+    request = make_mocked_request("POST", "/models/als/load?wait=60", headers=BEARER, app=client.app, match_info={"model": "als"})
+    asked = asyncio.ensure_future(guarded(load)(request))
+    await wait_until(lambda: registry.commands)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    (record,) = (vars(record) for record in caplog.records if record.name == "holdfast.audit")
+    assert (record["outcome"], "status" in record and record["status"]) == ("cancelled", None)
+
+
+async def test_wrong_tokens_are_told_to_stay_away_and_the_right_one_never_is(client_of: ClientOf) -> None:
+    registry = FakeRegistry(live())
+    client = await client_of(registry, token=TOKEN)
+    wrong = {"X-ADMIN-TOKEN": "wrong"}
+    assert [(await call(client, "POST", "/models/als/load", wrong))[0] for _ in range(FREE)] == [401] * FREE
+    for expected_s in (2, 4, 8):
+        status, problem, response = await call(client, "DELETE", "/models/clear", wrong)
+        assert (status, problem["type"]) == (429, "urn:holdfast:problem:too-many-attempts")
+        assert (problem["retry_after_s"], response.headers["Retry-After"]) == (expected_s, str(expected_s))
+    assert not registry.commands
+    assert (await call(client, "POST", "/models/als/load", {}))[0] == 401
+    assert (await call(client, "POST", "/models/als/load"))[0] == 202
+    assert (await call(client, "POST", "/models/als/load", wrong))[0] == 429
+
+
+async def test_who_sends_no_token_guesses_none(client_of: ClientOf) -> None:
+    client = await client_of(FakeRegistry(live()), token=TOKEN)
+    assert {(await call(client, "POST", "/models/als/load", {}))[0] for _ in range(3 * FREE)} == {401}
 
 
 @pytest.mark.parametrize(
@@ -175,3 +236,44 @@ async def test_a_bad_query_is_422_and_commands_nothing(client_of: ClientOf, quer
     status, problem, _ = await call(await client_of(registry, token=TOKEN), "POST", f"/models/als/reload?{query}")
     assert (status, problem["field"]) == (422, query.partition("=")[0])
     assert not registry.commands
+
+
+async def test_where_to_see_what_comes_of_a_command(client_of: ClientOf) -> None:
+    client = await client_of(FakeRegistry(live()), token=TOKEN)
+    assert (await call(client, "POST", "/models/als/reload"))[2].headers["Location"] == "/models/als"
+    assert (await call(client, "POST", "/models/reload"))[2].headers["Location"] == "/models"
+    assert "Location" not in (await call(client, "POST", "/models/als/reload?wait=5"))[2].headers
+
+
+@pytest.mark.parametrize("path", ["/models/als/cache", "/models/clear"])
+async def test_what_was_waited_for_is_done(client_of: ClientOf, path: str) -> None:
+    assert (await call(await client_of(FakeRegistry(live()), token=TOKEN), "DELETE", f"{path}?wait=5"))[0] == 200
+
+
+@pytest.mark.parametrize("query", ["", "?wait=5"])
+async def test_without_an_earlier_version_there_is_nothing_to_roll_back_to(client_of: ClientOf, query: str) -> None:
+    registry = FakeRegistry(live())
+    status, problem, _ = await call(await client_of(registry, token=TOKEN), "POST", f"/models/als/rollback{query}")
+    assert (status, problem["type"], problem["model"]) == (409, "urn:holdfast:problem:no-earlier-version", "als")
+
+
+async def test_a_roll_back_is_answered_like_any_command(client_of: ClientOf) -> None:
+    registry = FakeRegistry(live())
+    registry.rolled_back = ["als"]
+    client = await client_of(registry, token=TOKEN)
+    status, body, _ = await call(client, "POST", "/models/als/rollback")
+    assert (status, body["name"]) == (202, "als")
+    assert (await call(client, "POST", "/models/als/rollback?wait=5"))[0] == 200
+    assert registry.commands == [("rollback", "als")] * 2
+
+
+async def test_the_versions_that_are_kept(client_of: ClientOf) -> None:
+    registry = FakeRegistry(live(), loading("bpr"))
+    client = await client_of(registry)
+    _, body, _ = await call(client, "GET", "/models/als/versions", {})
+    of_it = {"revision": "etag:1", "family": "factors", "loaded_at": "2023-11-14T22:13:20.000Z", "artifact_bytes": 1000}
+    version = {"version": VERSION, "live": True, "pinned": False, **of_it, "segment_bytes": 500, "metrics": None}
+    assert body == {"model": "als", "live": VERSION, "pinned": None, "versions": [version]}
+    _, body, _ = await call(client, "GET", "/models/bpr/versions", {})
+    assert body == {"model": "bpr", "live": None, "pinned": None, "versions": []}
+    assert (await call(client, "GET", "/models/nobody/versions", {}))[0] == 404

@@ -28,7 +28,7 @@ from service.questions import Asked, TopK
 from service.scoring import TooManyInFlight
 from service.status import HTTP_OF
 from service.telemetry.calls import Call, Outcome
-from service.turns import AUTO_S, Congested
+from service.turns import Congested
 
 WRITTEN_INLINE = 1000
 """Values that the event loop itself writes as JSON, in a third of a millisecond; longer answers are written in a thread."""
@@ -79,7 +79,7 @@ async def put(
             lease = await _lease(app, name, patience or Patience())
             call.version = lease.version
             who = Answering(name, lease.version, {part.model: part.version for part in lease.parts.values()})
-            queue_s = settings.max_queue_s or AUTO_S
+            queue_s = settings.max_queue_s or None
             answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call, queue_s=queue_s)
             _refuse_unknown(asked, answer)
             work = partial(_written, write, who, answer, call)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -22,10 +23,13 @@ from service.jobs import Answer, Job, Remote, job_of
 from service.lifecycle.registry import Lease
 from service.questions import Asked
 from service.telemetry.calls import Call
-from service.turns import AUTO_S, ProcessTurns, ThreadTurns
+from service.turns import ProcessTurns, ThreadTurns
 
 INLINE_COST = 500_000
 """Multiply-adds answered on the event loop itself: well under a millisecond, about what a thread's hand-over costs under load."""
+
+_NICE = 5
+"""Before the loading children, which have 10."""
 
 T = TypeVar("T")
 
@@ -76,7 +80,7 @@ class Scoring:
         self._in_flight: Counter[str] = Counter()
         self._of_threads: defaultdict[str, ThreadTurns] = defaultdict(lambda: ThreadTurns(self._threads))
         self._of_processes: defaultdict[str, ProcessTurns] = defaultdict(ProcessTurns)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scoring")
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scoring", initializer=_step_back)
 
     def __repr__(self) -> str:
         return f"<Scoring threads={self._threads} in_flight={dict(+self._in_flight)}>"
@@ -85,19 +89,26 @@ class Scoring:
         """Calls of `model` that run or wait now."""
         return self._in_flight[model]
 
+    def waiting(self, model: str) -> int:
+        """Calls of `model` that wait for their turn now."""
+        lines: tuple[ThreadTurns | ProcessTurns | None, ...] = (self._of_threads.get(model), self._of_processes.get(model))
+        return sum(line.waiting for line in lines if line is not None)
+
     def enter(self, model: str, limit: int) -> Place:
         """A place for one call of `model`. Raises TooManyInFlight when `limit` are taken."""
         if self._in_flight[model] >= limit:
             raise TooManyInFlight(model, limit)
         return Place(self._in_flight, model)
 
-    async def answer(self, place: Place, lease: Lease, asked: Asked, timeout_s: float, call: Call, *, queue_s: float = AUTO_S) -> Answer:
+    async def answer(
+        self, place: Place, lease: Lease, asked: Asked, timeout_s: float, call: Call, *, queue_s: float | None = None
+    ) -> Answer:
         """The answer of the leased version; takes over the lease and closes it when scoring is over. `call` gets its times.
 
         Small questions are answered at once; others are refused where they would wait for their turn for more than about
-        `queue_s` seconds. The lease outlives a deadline or a cancelled call for as long as a thread still reads the arrays:
-        unmapping them under it would kill the process. Raises Congested, TimeoutError after `timeout_s` seconds,
-        models.base.RequestError, models.base.AnswerFailed.
+        `queue_s` seconds (None: what `service.turns` finds right). The lease outlives a deadline or a cancelled call for as
+        long as a thread still reads the arrays: unmapping them under it would kill the process. Raises Congested, TimeoutError
+        after `timeout_s` seconds, models.base.RequestError, models.base.AnswerFailed.
         """
         with ExitStack() as held:
             held.enter_context(lease)
@@ -115,7 +126,7 @@ class Scoring:
         async with asyncio.timeout(timeout_s):
             return await asyncio.wrap_future(work)  # who gives up before a thread takes it, takes it out of the queue
 
-    def _in_thread(self, place: Place, job: Job, call: Call, queue_s: float, held: ExitStack) -> Future[Answer]:
+    def _in_thread(self, place: Place, job: Job, call: Call, queue_s: float | None, held: ExitStack) -> Future[Answer]:
         turns = self._of_threads[place.model]
         turn = turns.join(place.model, job.cost, queue_s)
         held.callback(turns.leave, turn, job.cost)
@@ -123,7 +134,7 @@ class Scoring:
         held.callback(place.let_go)
         return self._pool.submit(_timed, job.run, turn, call, time.monotonic_ns())
 
-    async def _elsewhere(self, model: str, job: Remote, timeout_s: float, call: Call, queue_s: float) -> Answer:
+    async def _elsewhere(self, model: str, job: Remote, timeout_s: float, call: Call, queue_s: float | None) -> Answer:
         turns = self._of_processes[model]
         came_ns = time.monotonic_ns()
         turn = turns.join(model, job.rows, queue_s, came_ns / 1e9)
@@ -151,6 +162,11 @@ class Scoring:
         """Waits for the threads; what has not begun is dropped, and its lease closed."""
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.sleep(0)  # let the releases, which the threads have just scheduled, run before anyone unmaps
+
+
+def _step_back() -> None:
+    """This thread goes behind the event loop: where cores are short, refusals and /health are not to wait for scores."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)  # on Linux a thread has a priority of its own
 
 
 def _timed(run: Callable[[], T], turn: Turn, call: Call, submitted_ns: int) -> T:

@@ -65,30 +65,48 @@ class _Line:
 class ThreadTurns:
     """Calls of one model that wait for one of `threads` threads; the weight of a call is its cost in multiply-adds.
 
-    As many as there are threads may always wait: they find a thread when those before them end, after one call's time at most.
+    Twice as many as there are threads may always be in flight: who waits then finds a thread after one call's time at most.
+    Once most calls are refused, cores are what is short, and calls that share them only take longer: then no more wait than
+    the calls of that moment are quick, and bursts are not waited for.
     """
+
+    _AT_ONCE_S = 0.005
+    """What may wait even then, so that no thread waits for the event loop."""
+    _MEMORY = 1 / 16
+    """Weight of the newest call in averages."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._line = _Line()
-        self._unit_s: float | None = None
+        self._in_flight = 0
+        self._unit_s = 0.0
+        self._recent_unit_s = 0.0
+        self._refused_share = 0.0
 
-    def join(self, model: str, cost: int, longest_s: float) -> Turn:
-        """The turn of one more call. Raises Congested where it is to be expected after more than `longest_s` seconds."""
-        waiting, ahead = self._line.look()
-        wait_s = (ahead + cost) * (self._unit_s or 0.0) / self._threads
-        if waiting >= self._threads and wait_s > longest_s:
+    def join(self, model: str, cost: int, longest_s: float | None) -> Turn:
+        """The turn of one more call. Raises Congested where it is to be expected after more than `longest_s` seconds (None: auto)."""
+        _, ahead = self._line.look()
+        wait_s = (ahead + cost) * self._unit_s / self._threads
+        most, allowed_s = 2 * self._threads, AUTO_S if longest_s is None else longest_s
+        if longest_s is None and self._refused_share > 0.5:
+            most, allowed_s = max(self._threads, int(most * self._unit_s / self._recent_unit_s)), self._AT_ONCE_S
+        is_refused = self._in_flight >= most and wait_s > allowed_s
+        self._refused_share += (is_refused - self._refused_share) * self._MEMORY
+        if is_refused:
             raise Congested(model, wait_s)
         turn = Turn()
         self._line.join(turn, cost)
+        self._in_flight += 1
         return turn
 
     def leave(self, turn: Turn, cost: int) -> None:
         """The call is over, whether it had its turn or not."""
         self._line.leave(turn)
+        self._in_flight -= 1
         if turn.took_s is not None:
             unit_s = turn.took_s / max(1, cost)
-            self._unit_s = unit_s if self._unit_s is None else min(unit_s, self._unit_s * _FORGETS)
+            self._unit_s = min(unit_s, self._unit_s * _FORGETS or unit_s)
+            self._recent_unit_s += (unit_s - self._recent_unit_s) * (self._MEMORY if self._recent_unit_s else 1.0)
 
 
 class ProcessTurns:
@@ -103,22 +121,27 @@ class ProcessTurns:
     """Times as long as the quickest question, at which a question still counts as one that took as long as one."""
     _QUICK_S, _BURST = 0.005, 64
     """A model that is so quick is believed to answer so many rows as well: being wrong costs a fraction of a second, once."""
-    _PATIENCE_S, _LONGEST_PATIENCE_S = 4.0, 120.0
+    _PATIENCE_S, _LONGEST_PATIENCE_S = 10.0, 160.0
 
     def __init__(self) -> None:
         self._line = _Line()
-        self._quickest_s: float | None = None
+        self._quickest_s = 0.0
         self._proven = 1
         self._patience_s = self._PATIENCE_S
         self._tries_at = 0.0
         self._late_in_a_row = 0
         self._learnt_of = 0
 
-    def join(self, model: str, rows: int, longest_s: float, now: float) -> Turn:
+    @property
+    def waiting(self) -> int:
+        """Calls that have not had their turn yet."""
+        return self._line.look()[0]
+
+    def join(self, model: str, rows: int, longest_s: float | None, now: float) -> Turn:
         """The turn of one more call. Raises Congested where more rows than one question should have would wait for it."""
         waiting, ahead = self._line.look()
-        if self._quickest_s is not None and waiting and ahead + rows > self._most(now):
-            raise Congested(model, 2 * max(longest_s, self._quickest_s))
+        if self._quickest_s and waiting and ahead + rows > self._most(now):
+            raise Congested(model, 2 * self._enough_s(longest_s))
         turn = Turn()
         self._line.join(turn, rows)
         return turn
@@ -128,19 +151,22 @@ class ProcessTurns:
         is_trying = running is not None and not running.ended_ns and running.rows > self._proven
         return self._proven if is_trying or now < self._tries_at else 2 * self._proven
 
-    def leave(self, turn: Turn, longest_s: float, now: float) -> None:
+    def leave(self, turn: Turn, longest_s: float | None, now: float) -> None:
         """The call is over, whether it had its turn or not."""
         self._line.leave(turn)
         if turn.took_s is not None and turn.began_ns != self._learnt_of:  # each of the calls of a question says the same
             self._learnt_of = turn.began_ns
             self._learn(turn, turn.took_s, longest_s, now)
 
-    def _learn(self, turn: Turn, took_s: float, longest_s: float, now: float) -> None:
-        if self._quickest_s is None:
-            self._quickest_s = took_s
+    def _enough_s(self, longest_s: float | None) -> float:
+        """How long a question may take."""
+        return max(AUTO_S if longest_s is None else longest_s, self._SLACK * self._quickest_s)
+
+    def _learn(self, turn: Turn, took_s: float, longest_s: float | None, now: float) -> None:
+        if not self._quickest_s:
             self._proven = self._BURST if took_s <= self._QUICK_S else 1
-        self._quickest_s = min(took_s, self._quickest_s * _FORGETS)
-        enough_s = max(longest_s, self._SLACK * self._quickest_s)
+        self._quickest_s = min(took_s, self._quickest_s * _FORGETS or took_s)
+        enough_s = self._enough_s(longest_s)
         if took_s <= enough_s:
             self._late_in_a_row = 0
             if turn.rows > self._proven:

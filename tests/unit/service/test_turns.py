@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.turn import Turn
-from service.turns import AUTO_S, Congested, ProcessTurns, ThreadTurns
+from service.turns import Congested, ProcessTurns, ThreadTurns
 
 MS = 1_000_000
 
@@ -19,7 +19,7 @@ class Threads:
         self.waiting: list[tuple[Turn, int]] = []
         self.refused = 0
 
-    def come(self, cost: int, longest_s: float = AUTO_S) -> bool:
+    def come(self, cost: int, longest_s: float | None = None) -> bool:
         try:
             self.waiting.append((self.turns.join("als", cost, longest_s), cost))
         except Congested:
@@ -85,6 +85,37 @@ def test_a_call_counts_for_what_it_costs() -> None:
     assert all(queue.come(MS) for _ in range(10))
 
 
+def test_once_most_are_refused_no_more_are_let_in_than_cores_can_answer_soon() -> None:
+    turns = threads(2, 20 * MS).turns
+
+    def room() -> int:
+        joined: list[Turn] = []
+        try:
+            while True:
+                joined.append(turns.join("als", 20 * MS, None))
+        except Congested:
+            for turn in joined:
+                turns.leave(turn, 20 * MS)
+            return len(joined)
+
+    assert room() == 4
+    for _ in range(50):  # twice as long, because they share cores
+        turn = turns.join("als", 20 * MS, None)
+        turn.began_ns, turn.ended_ns = 1, 1 + 40 * MS
+        turns.leave(turn, 20 * MS)
+    assert room() == 4, "nobody was refused: a neighbour may have been busy"
+    held = [turns.join("als", 20 * MS, None) for _ in range(4)]
+    for _ in range(100):
+        with pytest.raises(Congested):
+            turns.join("als", 20 * MS, None)
+    for turn in held:
+        turns.leave(turn, 20 * MS)
+    assert room() in (2, 3)
+    for _ in range(50):
+        turns.leave(turns.join("als", 20 * MS, None), 20 * MS)
+    assert room() == 4
+
+
 def test_before_the_first_answer_nothing_is_known_and_nobody_refused() -> None:
     queue = Threads(ThreadTurns(2), 2)
     assert all(queue.come(1000 * MS) for _ in range(200))
@@ -92,13 +123,13 @@ def test_before_the_first_answer_nothing_is_known_and_nobody_refused() -> None:
 
 def test_who_gives_up_makes_room() -> None:
     turns = threads(1, 40 * MS).turns
-    running, waiting = turns.join("als", 40 * MS, AUTO_S), None
+    running, waiting = turns.join("als", 40 * MS, None), None
     running.began_ns = 1
-    waiting = turns.join("als", 40 * MS, AUTO_S)
+    waiting = turns.join("als", 40 * MS, None)
     with pytest.raises(Congested):
-        turns.join("als", 40 * MS, AUTO_S)
+        turns.join("als", 40 * MS, None)
     turns.leave(waiting, 40 * MS)
-    turns.join("als", 40 * MS, AUTO_S)
+    turns.join("als", 40 * MS, None)
 
 
 def test_a_disturbance_is_not_believed_and_a_slower_model_is() -> None:
@@ -108,7 +139,7 @@ def test_a_disturbance_is_not_believed_and_a_slower_model_is() -> None:
         joined: list[Turn] = []
         try:
             while len(joined) < 1000:
-                joined.append(turns.join("als", cost, AUTO_S))
+                joined.append(turns.join("als", cost, None))
         except Congested:
             pass
         for turn in joined:
@@ -117,7 +148,7 @@ def test_a_disturbance_is_not_believed_and_a_slower_model_is() -> None:
 
     def take(cost: int, took_ns: int, times: int) -> None:
         for _ in range(times):
-            turn = turns.join("als", cost, AUTO_S)
+            turn = turns.join("als", cost, None)
             turn.began_ns, turn.ended_ns = 1, 1 + took_ns
             turns.leave(turn, cost)
 
@@ -152,7 +183,7 @@ class Process:
 
     def come(self, rows: int = 1) -> None:
         try:
-            self.waiting.append((self.turns.join("svc", rows, AUTO_S, self.now_s), rows, self.now_s))
+            self.waiting.append((self.turns.join("svc", rows, None, self.now_s), rows, self.now_s))
         except Congested:
             self.refused += 1
 
@@ -181,7 +212,7 @@ class Process:
     def _end(self) -> None:
         for turn, _, came_s in self.out:
             turn.ended_ns = int(self.now_s * 1e9)
-            self.turns.leave(turn, AUTO_S, self.now_s)
+            self.turns.leave(turn, None, self.now_s)
             self.waits_s.append(self.now_s - came_s)
         self.out = []
 

@@ -16,7 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from config.declared import DECLARED
@@ -37,9 +39,9 @@ from service.lifecycle.view import ModelView
 from service.routes import ROUTES
 from service.status import HTTP_OF
 from tests.architecture import ROOMS
+from tests.pages import PAGES, calls_of, fences, prose_of, shell_lines, text_of
 from tests.support import ROOT
 
-PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 HYPOTHETICAL = {
     "loaders/sources/ftp.py",
     *(f"models/scorecard/{name}.py" for name in ("__init__", "pack", "score")),
@@ -49,19 +51,6 @@ HYPOTHETICAL = {
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=str)
-
-
-def text_of(page: Path | str) -> str:
-    return (ROOT / page).read_text()
-
-
-def prose_of(page: Path | str) -> str:
-    """The page without its code fences."""
-    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
-
-
-def fences(page: Path | str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(page), flags=re.MULTILINE | re.DOTALL)
 
 
 def links(page: Path | str) -> Iterator[tuple[str, str]]:
@@ -160,6 +149,38 @@ def test_commands_exist(page: Path) -> None:
 
 def test_the_readme_names_every_command() -> None:
     assert set(re.findall(r"^\| `holdfast ([a-z]+)` \|", text_of("README.md"), re.MULTILINE)) == set(words_of_the_command_line())
+
+
+@every_page
+def test_command_lines_are_taken(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = []
+    for words in shell_lines(page):
+        if words[0].rpartition("/")[2] == "holdfast":
+            try:
+                build_parser().parse_args(words[1:])
+            except SystemExit:
+                refused.append(f"{' '.join(words)}: {capsys.readouterr().err}")
+    assert refused == []
+
+
+@every_page
+def test_calls_are_of_routes_and_of_fields_that_exist(page: Path) -> None:
+    patterns = [(route, re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route.path))) for route in ROUTES]
+    unknown = []
+    for call in calls_of(page):
+        path, _, query = call.path.partition("?")
+        found = [route for route, pattern in patterns if route.method == call.method and re.fullmatch(pattern, path)]
+        if not found or not set(parse_qs(query)) <= found[0].queried:
+            unknown.append(call)
+        elif found[0].body is not None and isinstance(found[0].body.type, msgspec.StructMeta):
+            assert set(call.body) <= set(found[0].body.type.__struct_fields__), call
+    assert unknown == []
+
+
+@every_page
+def test_python_is_python(page: Path) -> None:
+    for fence in fences(page, "python"):
+        ast.parse(fence)
 
 
 @every_page

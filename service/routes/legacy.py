@@ -18,7 +18,7 @@ from loaders.sources.address import redact, scheme_of
 from service.asking import default_model
 from service.errors import NothingConfigured, model_failed
 from service.keys import REGISTRY, SETTINGS
-from service.lifecycle.view import ModelView, rfc3339
+from service.lifecycle.view import Facts, ModelView, rfc3339
 from service.prefer import ADMIN_WAIT_LIMIT_S, query_flag
 from service.replies import reply
 from service.routes.commanded import FAILED, FORCE, MONITOR, ONE, WAITING, has_failed, is_running, outcome, settled, wait_s_of
@@ -61,11 +61,10 @@ async def model_status(request: web.Request) -> web.Response:
         return reply({**dict.fromkeys(LegacyStatus.__struct_fields__), "is_loaded": False, **_counts(None)})
     view = request.app[REGISTRY].view(name)
     loaded = view.loaded
-    model_type = None if loaded is None else loaded.details.get("model")
     body = {
         "is_loaded": view.entry.live is not None,
         **_counts(None if loaded is None else loaded.details),
-        "model_type": model_type if isinstance(model_type, str) else (loaded and loaded.family),
+        "model_type": None if loaded is None else _type_of(loaded),
         "model_path": redact(view.settings.source),
         "last_reload_time": None if loaded is None else rfc3339(loaded.loaded_at),
         "file_updated": await _is_file_updated(request, view),
@@ -99,6 +98,12 @@ def _told(before: ModelView, after: ModelView, reason: str, message: str) -> dic
     old, new = (None if view.loaded is None else view.loaded.version for view in (before, after))
     details = {"reloaded": old != new, "reason": reason, "model": after.name, "version": new, "previous_version": old}
     return {"success": reason != "running", "message": message, "details": details}
+
+
+def _type_of(loaded: Facts) -> str:
+    """The name of the class that the artifact holds; the family, where it holds no single one."""
+    name = loaded.details.get("model")
+    return name.rpartition(".")[2] if isinstance(name, str) else loaded.family
 
 
 def _counts(details: Mapping[str, Any] | None) -> dict[str, int | None]:

@@ -21,9 +21,17 @@ COMMANDS = [
     ("POST", "/models/als/load"),
     ("POST", "/models/als/unload"),
     ("POST", "/models/als/reload"),
+    ("POST", "/models/als/rollback"),
+    ("POST", "/models/als/train"),
     ("POST", "/models/reload"),
     ("DELETE", "/models/als/cache"),
     ("DELETE", "/models/clear"),
+    ("POST", "/ml/load?model=als"),
+    ("POST", "/ml/load/als-worker"),
+    ("POST", "/admin/reload-model"),
+    ("GET", "/admin/model-status"),
+    ("POST", "/api/ml/train-all"),
+    ("POST", "/interactions"),
 ]
 
 
@@ -104,17 +112,35 @@ def idle(artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize(("method", "path"), COMMANDS)
-@pytest.mark.parametrize(
-    "headers",
-    [{}, {"X-ADMIN-TOKEN": "wrong"}, {"X-ADMIN-TOKEN": TOKEN[:-1]}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}],
-)
-def test_a_missing_or_wrong_token_is_refused(server: Server, method: str, path: str, headers: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Authorization": f"Basic {TOKEN}"}])
+def test_without_a_token_every_command_is_refused(server: Server, method: str, path: str, headers: Mapping[str, str]) -> None:
+    refused(server, method, path, headers)
+
+
+@pytest.mark.parametrize("headers", [{"X-ADMIN-TOKEN": "wrong"}, {"X-ADMIN-TOKEN": TOKEN[:-1]}, {"Authorization": "Bearer wrong"}])
+def test_a_wrong_token_is_refused(server: Server, headers: Mapping[str, str]) -> None:
+    refused(server, "POST", "/models/als/unload", headers)
+
+
+def refused(server: Server, method: str, path: str, headers: Mapping[str, str]) -> None:
     before = server.model("als")["version"]
     reply = server.ask(method, path, headers=headers)
     assert (reply.status, reply.headers["Content-Type"]) == (401, "application/problem+json")
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")
     assert TOKEN not in str(reply.body)
     assert server.model("als")["version"] == before
+
+
+def test_guesses_are_told_to_stay_away_and_the_operator_is_not(artifacts: dict[str, Path], tmp_path: Path) -> None:
+    models = {"als": {"source": str(artifacts["als"]), "load": "on_demand"}}
+    with serving(tmp_path, {"models": models}) as server:
+        replies = [server.ask("POST", "/models/als/unload", headers={"X-ADMIN-TOKEN": f"guess {guess}"}) for guess in range(20)]
+        assert [reply.status for reply in replies] == [401] * 10 + [429] * 10
+        waits = [reply.retry_after_s or 0 for reply in replies[10:]]
+        assert waits == sorted(waits)
+        assert waits[0] < waits[-1] <= 60
+        assert server.model("als")["status"] == "not_started"
+        assert server.command("POST", "/models/als/unload").status == 202
 
 
 @pytest.mark.parametrize("headers", [{"X-ADMIN-TOKEN": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}])
@@ -157,8 +183,18 @@ def test_clearing_keeps_what_serves(server: Server, path: str) -> None:
     assert after["load"]["from_segment"] is False
 
 
+def test_nothing_to_roll_back_to(server: Server) -> None:
+    version = server.model("als")["version"]
+    versions = server.get("/models/als/versions").body
+    assert (versions["live"], [each["version"] for each in versions["versions"]]) == (version, [version])
+    reply = server.command("POST", "/models/als/rollback?wait=5")
+    assert (reply.status, reply.body["type"]) == (409, "urn:holdfast:problem:no-earlier-version")
+    assert server.model("als")["version"] == version
+
+
 def test_commands_for_an_unknown_model(server: Server) -> None:
-    for method, path in (("POST", "/models/nobody/load"), ("DELETE", "/models/nobody/cache")):
+    commands = [("POST", "/models/nobody/load"), ("DELETE", "/models/nobody/cache"), ("POST", "/ml/load?model=nobody")]
+    for method, path in [*commands, ("POST", "/ml/load/nobody-worker"), ("POST", "/admin/reload-model?model=nobody")]:
         reply = server.command(method, path)
         assert (reply.status, reply.body["model"]) == (404, "nobody")
 

@@ -18,7 +18,7 @@ from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import VERSION, FakeLoaded, FakeRegistry, FakeScorer, failed, live, loading
 
 TOKEN = "s3cret-token"
-DETAILS = {"users": 60, "items": 45, "model": "AlternatingLeastSquares", "metadata": {"entries": 40, "items": 39}}
+DETAILS = {"users": 60, "items": 45, "model": "implicit.cpu.als.AlternatingLeastSquares", "metadata": {"entries": 40, "items": 39}}
 
 
 async def ask(client: Any, method: str, path: str) -> tuple[int, Any, Any]:

@@ -31,6 +31,7 @@ from service.routes import ROUTES, add_routes
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
 from service.telemetry.events import EventLog
+from service.telemetry.exposition import Exposition
 from service.telemetry.lag import LoopLag
 from service.wrong_tokens import WrongTokens
 
@@ -55,6 +56,7 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     app[keys.SCORING] = Scoring()
     app[keys.CALLS] = Calls()
     app[keys.EVENTS] = EventLog()
+    app[keys.EXPOSITION] = Exposition(settings.store.path)
     app[keys.LOOP_LAG] = LoopLag()
     app[keys.ADMIN_TOKEN] = configured_token(settings.server)
     app[keys.WRONG_TOKENS] = WrongTokens()

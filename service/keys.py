@@ -15,6 +15,7 @@ from service.lifecycle.registry import Registry
 from service.scoring import Scoring
 from service.telemetry.calls import Calls
 from service.telemetry.events import EventLog
+from service.telemetry.exposition import Exposition
 from service.telemetry.lag import LoopLag
 from service.wrong_tokens import WrongTokens
 
@@ -23,6 +24,7 @@ REGISTRY = web.AppKey("registry", Registry)
 SCORING = web.AppKey("scoring", Scoring)
 CALLS = web.AppKey("calls", Calls)
 EVENTS = web.AppKey("events", EventLog)
+EXPOSITION = web.AppKey("exposition", Exposition)
 LOOP_LAG = web.AppKey("loop_lag", LoopLag)
 ADMIN_TOKEN = web.AppKey("admin_token", bytes)
 """Empty when none is configured."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import chromium
 from tests.leaks import KINDS, Census, Reaper, leaks_since
 from tests.support import ROOT
 
@@ -31,6 +32,7 @@ _reaper = Reaper()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    chromium.keep_settings()
     # Here, not in a fixture: fixtures of wider scope than a test start before any of a test's own.
     for name in project_names():
         del os.environ[name]
@@ -40,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     _reaper.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.getreports("skipped") if report.nodeid.startswith(chromium.TESTS)]
+    if skipped and chromium.found() is None:
+        terminalreporter.section("THE DASHBOARD WAS NOT TESTED", sep="!", red=True, bold=True)
+        terminalreporter.line(f"{len(skipped)} tests left out: {chromium.missing()}")
 
 
 def project_names() -> list[str]:

@@ -94,7 +94,11 @@ export class Ask {
     const example = await this.exampleOf(model);
     if (this.model?.name !== model.name) return;
     if (rows) byId("ask-instances").value = JSON.stringify(example?.body?.instances ?? exampleRows(model), null, 1);
-    else this.fillSubject();
+    else {
+      const kind = example?.body?.liked ? "liked" : "user_id";
+      document.querySelector(`input[name=subject][value=${kind}]`).checked = true;
+      this.fillSubject();
+    }
     this.showCurl();
   }
 

@@ -83,6 +83,11 @@ class ThreadTurns:
         self._recent_unit_s = 0.0
         self._refused_share = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """Calls that have not had their turn yet."""
+        return self._line.look()[0]
+
     def join(self, model: str, cost: int, longest_s: float | None) -> Turn:
         """The turn of one more call. Raises Congested where it is to be expected after more than `longest_s` seconds (None: auto)."""
         _, ahead = self._line.look()

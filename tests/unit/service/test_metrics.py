@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 import time
 from typing import Any
 
@@ -144,3 +147,19 @@ async def test_the_calls_of_a_model(client_of: ClientOf) -> None:
     assert all(second.p50_ms is not None and second.p99_ms is not None for second in told.seconds if second.calls > 1)
     async with client.get("/models/trees/calls") as response:
         assert (await response.json())["seconds"] == []
+
+
+async def test_calls_that_wait_for_a_thread_are_told_from_those_that_have_one(client_of: ClientOf) -> None:
+    threads = max(2, min(8, os.cpu_count() or 1))
+    goes_on = threading.Event()
+    registry = FakeRegistry(live(), scorer=FakeScorer(price=10**9, before=lambda: goes_on.wait(60)))
+    client = await client_of(registry)
+    asked = [asyncio.create_task(client.post("/models/als/predict", json={"user_id": 1})) for _ in range(threads + 1)]
+    try:
+        await wait_until(lambda: len(registry.scorer.asked) == threads)
+        samples = await scrape(client)
+        assert (of(samples, "requests_in_flight", model="als"), of(samples, "requests_waiting", model="als")) == (threads + 1, 1)
+    finally:
+        goes_on.set()
+        answers = await asyncio.gather(*asked)
+    assert [answer.status for answer in answers] == [200] * (threads + 1)

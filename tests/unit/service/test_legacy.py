@@ -13,6 +13,7 @@ import pytest
 from loaders.sources.file import revision_of
 from service.lifecycle.lease import Held
 from service.lifecycle.state import Entry
+from tests.doubles.files import FileServer, Served
 from tests.support import wait_until
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import VERSION, FakeLoaded, FakeRegistry, FakeScorer, failed, live, loading
@@ -185,6 +186,9 @@ async def test_whether_the_file_is_another_one_by_now(
 
 async def test_a_remote_source_is_not_asked(client_of: ClientOf) -> None:
     registry = FakeRegistry(live())
-    registry.settings["als"] = replace(registry.settings["als"], source="http://user:secret@192.0.2.1/als.pkl?sig=secret")
-    _, body, _ = await ask(await client_of(registry, token=TOKEN), "GET", "/admin/model-status")
-    assert (body["file_updated"], body["model_path"]) == (None, "http://192.0.2.1/als.pkl?sig=***")
+    async with FileServer({"/als.pkl": Served(b"another one")}) as files:
+        address = files.url.replace("http://", "http://user:secret@")
+        registry.settings["als"] = replace(registry.settings["als"], source=f"{address}/als.pkl?sig=secret")
+        _, body, _ = await ask(await client_of(registry, token=TOKEN), "GET", "/admin/model-status")
+        assert (body["file_updated"], files.requests) == (None, [])
+    assert body["model_path"] == f"{files.url}/als.pkl?sig=***"

@@ -18,6 +18,7 @@ Datatype = Literal["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16
 Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Shape = Annotated[list[Size], Meta(max_length=8, description="Size of each dimension")]
 Parameters = Annotated[dict[str, str | int | float | bool], Meta(description="Name -> value")]
+_UNLOADING = {"properties": {"unload_dependents": {"const": False}}, "propertyNames": {"const": "unload_dependents"}}
 Count = Annotated[int, Meta(ge=0)]
 Milliseconds = Annotated[int, Meta(ge=0, description="Unix time in milliseconds, 0 before the first")]
 
@@ -173,13 +174,13 @@ class IndexEntry(Struct, kw_only=True, omit_defaults=True):
 class LoadRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """A command to load. It takes no parameters: how a model is loaded is said in the configuration of the server."""
 
-    parameters: Parameters | UnsetType = UNSET
+    parameters: Annotated[Parameters, Meta(extra_json_schema={"maxProperties": 0})] | UnsetType = UNSET
 
 
 class UnloadRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """A command to unload. Of the parameters only `unload_dependents`, which must be false."""
 
-    parameters: Parameters | UnsetType = UNSET
+    parameters: Annotated[Parameters, Meta(extra_json_schema=_UNLOADING)] | UnsetType = UNSET
 
 
 # -- statistics ---------------------------------------------------------------------------------------------------------

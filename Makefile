@@ -45,6 +45,7 @@ docs: $(VENV)/.ready-test
 	$(VENV)/bin/python -m config.reference > docs/reference/settings.md
 	$(VENV)/bin/python -m service.reference cli > docs/reference/cli.md
 	$(VENV)/bin/python -m service.reference http > docs/reference/http.md
+	$(VENV)/bin/python -m service.reference metrics > docs/reference/metrics.md
 	$(VENV)/bin/python -m bench.estimators > $(VENV)/estimators.md
 	mv $(VENV)/estimators.md docs/reference/estimators.md
 

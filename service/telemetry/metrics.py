@@ -123,19 +123,33 @@ METRICS: tuple[Metric, ...] = (
     _of_models("required", "gauge", "Whether the server is not ready without the model.", lambda view: view.settings.required),
     Metric("holdfast_model_info", "info", "The version that serves, and its family.", ("model", "version", "family"), _infos),
     _of_versions("loaded_timestamp_seconds", "When the version that serves was loaded, kept over restarts.", lambda facts: facts.loaded_at),
-    _of_versions("trained_timestamp_seconds", "When it was trained, where its artifact says so.", lambda facts: trained_at(facts.details)),
-    _of_versions("load_seconds", "How long its load took.", _load_fact("seconds")),
-    _of_versions("load_peak_bytes", "Most private memory of the process that loaded it.", _load_fact("peak_bytes")),
-    _of_versions("load_cap_bytes", "What that process might have had.", _load_fact("cap_bytes")),
-    _of_versions("artifact_bytes", "Size of its artifact.", lambda facts: facts.artifact_bytes),
-    _of_versions("segment_bytes", "Size of its arrays, which all processes share.", lambda facts: facts.segment_bytes),
-    _of_models("draining_versions", "gauge", "Versions that serve no more, but are still read.", lambda view: len(view.entry.draining)),
-    _of_attempts("attempt_started_timestamp_seconds", "When the attempt that runs began.", lambda view: _attempt(view, "started_at")),
-    _of_attempts("download_done_bytes", "What the attempt that runs has of its artifact.", lambda view: _attempt(view, "bytes_done")),
-    _of_attempts(
-        "download_size_bytes", "How large that artifact is, where its source says so.", lambda view: _attempt(view, "bytes_total")
+    _of_versions(
+        "trained_timestamp_seconds",
+        "When the version that serves was trained, where its artifact says so.",
+        lambda facts: trained_at(facts.details),
     ),
-    _of_attempts("download_progress_ratio", "The share of it that has arrived, 0 to 1.", lambda view: _attempt(view, "progress")),
+    _of_versions("load_seconds", "How long the load of the version that serves took.", _load_fact("seconds")),
+    _of_versions("load_peak_bytes", "Most private memory of the process that loaded the version that serves.", _load_fact("peak_bytes")),
+    _of_versions(
+        "load_cap_bytes", "The private memory that the process was allowed which loaded the version that serves.", _load_fact("cap_bytes")
+    ),
+    _of_versions("artifact_bytes", "Size of the artifact of the version that serves.", lambda facts: facts.artifact_bytes),
+    _of_versions(
+        "segment_bytes", "Size of the arrays of the version that serves, which all processes share.", lambda facts: facts.segment_bytes
+    ),
+    _of_models(
+        "draining_versions", "gauge", "Versions of the model that serve no more, but are still read.", lambda view: len(view.entry.draining)
+    ),
+    _of_attempts("attempt_started_timestamp_seconds", "When the running attempt began.", lambda view: _attempt(view, "started_at")),
+    _of_attempts("download_done_bytes", "What the running attempt has of its artifact.", lambda view: _attempt(view, "bytes_done")),
+    _of_attempts(
+        "download_size_bytes",
+        "Size of the artifact that the running attempt fetches, where its source says so.",
+        lambda view: _attempt(view, "bytes_total"),
+    ),
+    _of_attempts(
+        "download_progress_ratio", "Share of its artifact that the running attempt has, 0 to 1.", lambda view: _attempt(view, "progress")
+    ),
     _of_models(
         "download_bytes_total",
         "counter",
@@ -143,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
         lambda view: view.entry.tally.received_bytes,
     ),
     _of_models("attempts_total", "counter", "Attempts to bring a revision to ready.", lambda view: view.entry.attempts_begun),
-    _of_models("retries_total", "counter", "Of these: after a failure, by themselves.", lambda view: view.entry.tally.retries),
+    _of_models("retries_total", "counter", "Attempts that began by themselves after a failure.", lambda view: view.entry.tally.retries),
     _of_models("loads_total", "counter", "Versions that were loaded.", lambda view: view.entry.tally.loads),
     _of_models("restores_total", "counter", "Kept versions that were brought back.", lambda view: view.entry.tally.restores),
     Metric(
@@ -164,12 +178,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     _of_traffic("requests_in_flight", "Calls that have begun and not ended.", lambda traffic: traffic.in_flight),
     _of_traffic(
-        "requests_waiting", "Of these: waiting for a thread, or for the process of a hosted model.", lambda traffic: traffic.waiting
+        "requests_waiting", "Calls in flight that wait for a thread, or for the process of a hosted model.", lambda traffic: traffic.waiting
     ),
     Metric(
         "holdfast_requests_in_flight_limit",
         "gauge",
-        "How many may be in flight: `max_in_flight`.",
+        "How many calls may be in flight: `max_in_flight`.",
         ("model",),
         lambda readings, usage: [((view.name,), float(view.settings.max_in_flight)) for view in readings.views],
     ),
@@ -180,7 +194,9 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
     ),
     _of_the_server(
-        "event_loop_lag_max_seconds", "The worst of about the last minute.", lambda readings, usage: readings.worst_lag_ns / 1e9
+        "event_loop_lag_max_seconds",
+        "The worst lag of the event loop in about the last minute.",
+        lambda readings, usage: readings.worst_lag_ns / 1e9,
     ),
     _of_the_server("event_streams", "Clients of /events.", lambda readings, usage: readings.streams),
     _of_the_server(
@@ -193,7 +209,7 @@ METRICS: tuple[Metric, ...] = (
         "memory_free_bytes", "What host and container have left for loads, the reserve included.", lambda _, usage: usage.memory_free_bytes
     ),
     _of_the_server("store_bytes", "What the store takes on disk, looked at once a minute.", lambda _, usage: usage.store_bytes),
-    _of_the_server("store_free_bytes", "What its file system has left.", lambda _, usage: usage.store_free_bytes),
+    _of_the_server("store_free_bytes", "What the file system of the store has left.", lambda _, usage: usage.store_free_bytes),
     _of_the_server("uptime_seconds", "Since the server started.", lambda readings, usage: readings.uptime_s),
     Metric(
         "holdfast_build_info",

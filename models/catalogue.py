@@ -47,6 +47,10 @@ class Catalogue:
         self.table = IdTable("item_ids", bundle, count)
         self.columns: dict[str, Column] = open_columns(bundle, count)
 
+    @property
+    def has_categories(self) -> bool:
+        return CATEGORIES in self.columns
+
     def row(self, id: Id) -> int | None:
         return self.table.row(id)
 

@@ -35,12 +35,13 @@ class RowForm:
 class ItemForm:
     """A model that recommends items. users: the kind of its user ids, None where it has no users of its own.
 
-    joins_liked: whether users and liked items may be asked with together. some_user, some_item: ids that it knows, for
-    somebody who wants to try it; None where it has none.
+    has_categories: whether an answer can be limited to categories. joins_liked: whether users and liked items may be asked with
+    together. some_user, some_item: ids that it knows, for somebody who wants to try it; None where it has none.
     """
 
     users: IdKind | None
     items: IdKind
+    has_categories: bool = False
     joins_liked: bool = False
     some_user: Id | None = None
     some_item: Id | None = None

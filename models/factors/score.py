@@ -84,6 +84,7 @@ class FactorScorer(Recommender):
         return ItemForm(
             None if users is None else users.id_kind,
             self.items.table.id_kind,
+            has_categories=self.items.has_categories,
             some_user=None if users is None else users.first,
             some_item=self.items.table.first,
         )

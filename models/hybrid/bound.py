@@ -88,7 +88,14 @@ class BoundHybrid(Recommender):
     def form(self) -> ItemForm:
         content, collaborative = self._parts[CONTENT].form(), self._parts[COLLABORATIVE].form()
         kind = joint(content.items, collaborative.items)
-        return ItemForm(collaborative.users, kind, joins_liked=True, some_user=collaborative.some_user, some_item=collaborative.some_item)
+        return ItemForm(
+            collaborative.users,
+            kind,
+            has_categories=content.has_categories or collaborative.has_categories,
+            joins_liked=True,
+            some_user=collaborative.some_user,
+            some_item=collaborative.some_item,
+        )
 
     @property
     def knows_seen(self) -> bool:

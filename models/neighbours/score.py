@@ -65,6 +65,7 @@ class NeighbourScorer(Recommender):
         return ItemForm(
             None if users is None else users.id_kind,
             self.items.table.id_kind,
+            has_categories=self.items.has_categories,
             some_user=None if users is None else users.first,
             some_item=self.items.table.first,
         )

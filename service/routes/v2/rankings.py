@@ -35,7 +35,9 @@ def ranking_inputs(form: ItemForm) -> list[TensorMetadata]:
     if form.users is not None:
         liked.parameters = _OPTIONAL
         whom = [TensorMetadata(name=USER_ID, datatype=id_datatype(form.users), shape=[-1]), liked]
-    rest: list[tuple[str, Datatype, int]] = [(K, "INT64", 1), ("exclude", ids, -1), ("only", ids, -1), ("categories", "BYTES", -1)]
+    rest: list[tuple[str, Datatype, int]] = [(K, "INT64", 1), ("exclude", ids, -1), ("only", ids, -1)]
+    if form.has_categories:
+        rest.append(("categories", "BYTES", -1))
     return [*whom, *(TensorMetadata(name=name, datatype=kind, shape=[size], parameters=_OPTIONAL) for name, kind, size in rest)]
 
 

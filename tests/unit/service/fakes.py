@@ -88,7 +88,7 @@ class FakeScorer:
         return self.price
 
     def form(self) -> ItemForm:
-        return ItemForm(users="mixed", items="int", joins_liked=self.family == "hybrid", some_user=1, some_item=101)
+        return ItemForm(users="mixed", items="int", has_categories=True, joins_liked=self.family == "hybrid", some_user=1, some_item=101)
 
     def knows_user(self, user: Id) -> bool:
         return user in (*range(1, 10), "one")

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +20,13 @@ from tests.support import ROOT
 PAGES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
+@cache
 def text_of(page: Path | str) -> str:
     """The page as it stands."""
     return (ROOT / page).read_text()
 
 
+@cache
 def prose_of(page: Path | str) -> str:
     """The page without its code fences."""
     return re.sub(r"^ *```.*?^ *```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)

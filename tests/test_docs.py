@@ -1,6 +1,7 @@
 """The documentation, compared with the code: links, paths, names, words, examples and settings.
 
-Covers: README.md, CONTRIBUTING.md, CHANGELOG.md and docs/. Does not cover: docs/reference (tests/unit/config), the diagram and the
+Covers: README.md, CONTRIBUTING.md, CHANGELOG.md and docs/. Does not cover: docs/reference
+(tests/unit/config, tests/unit/service/reference), what happens to who follows docs/howto (tests/acceptance/test_howto), the diagram and the
 table of retries in docs/life-of-a-model.md (tests/unit/lifecycle).
 """
 
@@ -11,8 +12,10 @@ import ast
 import configparser
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +23,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from jsonschema import Draft202012Validator
 
 from config.declared import DECLARED
 from config.load import load_settings
@@ -30,23 +35,29 @@ from models import FAMILIES
 from models.bundle import BadBundle
 from models.packing import NO_OPTIONS, PackError
 from service import errors, jobs, query_string, questions
+from service.app import build_app
 from service.cli import build_parser
 from service.errors import Problem, not_ready
 from service.lifecycle.events import Failed, FetchBegan, Progressed, Started
 from service.lifecycle.machine import step
 from service.lifecycle.state import Entry, Phase, Status
 from service.lifecycle.view import ModelView
-from service.routes import ROUTES
+from service.openapi import openapi
+from service.routes import ROUTES, add_routes
 from service.status import HTTP_OF
 from tests.architecture import ROOMS
 from tests.pages import PAGES, calls_of, fences, prose_of, shell_lines, text_of
 from tests.support import ROOT
+from tests.unit.service.fakes import FakeRegistry, live, settings_for
 
 HYPOTHETICAL = {
     "loaders/sources/ftp.py",
     *(f"models/scorecard/{name}.py" for name in ("__init__", "pack", "score")),
     "tests/contracts/families/scorecard.py",
+    "service/schemas/story.py",
+    "service/routes/story.py",
 }
+HYPOTHETICAL_ROUTES = {("GET", "/models/{model}/story")}
 """What docs/howto tells somebody to write."""
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
@@ -173,7 +184,7 @@ def test_calls_are_of_routes_and_of_fields_that_exist(page: Path) -> None:
         if not found or not set(parse_qs(query)) <= found[0].queried:
             unknown.append(call)
         elif found[0].body is not None:
-            msgspec.convert(call.body, found[0].body.type)
+            msgspec.json.decode(json.dumps(call.body), type=found[0].body.type)
     assert unknown == []
 
 
@@ -202,10 +213,10 @@ def test_toml_is_a_configuration_without_problems(page: Path, tmp_path: Path) ->
 
 
 def example(name: str) -> dict[str, Any]:
-    """The JSON of the README behind the comment that names it."""
-    found = re.search(rf"<!-- example: {name} -->\n```json\n(.*?)^```$", text_of("README.md"), re.MULTILINE | re.DOTALL)
-    assert found is not None, name
-    told: dict[str, Any] = json.loads(found[1])
+    """The JSON of a page behind the comment that names it."""
+    found = [text for page in PAGES for text in re.findall(rf"<!-- example: {name} -->\n```json\n(.*?)^```$", text_of(page), re.M | re.S)]
+    assert len(found) == 1, name
+    told: dict[str, Any] = json.loads(found[0])
     return told
 
 
@@ -273,6 +284,30 @@ def test_the_family_of_the_howto_answers_as_its_example_says() -> None:
         score.open_scorer(replace(bundle, arrays={"points": bundle.arrays["points"][:-1]}))
 
 
+async def test_the_endpoint_of_the_howto_answers_as_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schemas, routes = fences("docs/howto/add-an-endpoint.md", "python")
+    for name, text in (("service.schemas.story", schemas), ("service.routes.story", routes)):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))  # where annotations are looked up
+        exec(compile(text, "docs/howto/add-an-endpoint.md", "exec"), vars(sys.modules[name]))
+    (route,) = sys.modules["service.routes.story"].ROUTES
+    registry = FakeRegistry(live())
+    app = build_app(settings_for(registry, tmp_path), supervisor=registry, environ={})
+    add_routes(app, (route,))
+    document = openapi((route,))
+    said = document["paths"][route.path]["get"]
+    assert set(said["responses"]) == {"200", "404", "422"}
+    schema = {**said["responses"]["200"]["content"]["application/json"]["schema"], "components": document["components"]}
+    async with TestClient(TestServer(app)) as client:
+        for path, status in (("", 200), ("?last=1", 200), ("?last=0", 422), ("?last=x", 422), ("?last=²", 422), ("?first=1", 422)):
+            async with client.get(f"/models/als/story{path}") as response:
+                assert response.status == status, path
+                body = await response.json(content_type=None)
+            if status == 200:
+                Draft202012Validator(schema).validate(body)
+        async with client.get("/models/nobody/story") as response:
+            assert response.status == 404
+
+
 def test_json_is_json() -> None:
     for page in PAGES:
         for fence in fences(page, "json"):
@@ -283,12 +318,13 @@ def test_the_status_codes_are_those_that_are_answered() -> None:
     table = text_of("README.md").partition("## What a request gets")[2].partition("\n\n20")[0]
     told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in row.split(",")}
     problems = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Problem) and each is not Problem]
-    assert told == {404, *HTTP_OF.values(), *(each.status for each in problems)}
+    # 404 and 409 are the lifecycle's, 413 is aiohttp's.
+    assert told == {404, 409, 413, *HTTP_OF.values(), *(each.status for each in problems)}
 
 
 @every_page
 def test_routes_exist(page: Path) -> None:
-    known = {(route.method, route.path) for route in ROUTES}
+    known = {(route.method, route.path) for route in ROUTES} | HYPOTHETICAL_ROUTES
     patterns = [(method, re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))) for method, path in known]
     missing = []
     for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?\s]*)", prose_of(page)):
@@ -328,14 +364,18 @@ def test_the_glossary_has_every_status_and_phase() -> None:
     assert words_under("Phases") == {phase.value for phase in Phase}
 
 
+@cache
+def every_function() -> set[str]:
+    return set().union(*(top_level_names(file) for room in ROOMS for file in (ROOT / room).rglob("*.py")))
+
+
 @every_page
 def test_failure_types_exist(page: Path) -> None:
     """Every word that ends like a failure type is one, or a setting, or a function."""
     endings = "|".join(sorted({name.rpartition("_")[2] for name in FAILURES}))
     settings = {key for keys in DECLARED.values() for key in keys}
     told = {word for word in code_words(page) if re.fullmatch(rf"[a-z_]+_(?:{endings})", word)}
-    functions = set().union(*(top_level_names(file) for room in ROOMS for file in (ROOT / room).rglob("*.py")))
-    assert told - set(FAILURES) - settings - functions == set()
+    assert told - set(FAILURES) - settings - every_function() == set()
 
 
 def test_every_failure_type_is_in_the_life_of_a_model() -> None:

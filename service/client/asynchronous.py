@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
 import aiohttp
+from yarl import URL
 
 from service.client.calls import Calls, ForItem, ForLiked, ForRows, ForUser, ForUsers, Wait
 from service.client.events import SILENCE_S, Event, EventStream
@@ -148,7 +149,7 @@ class AsyncHoldfast:
             try:
                 async with self._session().request(
                     request.method,
-                    self.url + request.path,
+                    self._address(request),
                     headers=request.headers,
                     timeout=timeout,
                     allow_redirects=False,
@@ -229,7 +230,7 @@ class AsyncHoldfast:
         try:
             async with self._session().request(
                 request.method,
-                self.url + request.path,
+                self._address(request),
                 data=request.body,
                 headers=request.headers,
                 timeout=timeout,
@@ -239,6 +240,9 @@ class AsyncHoldfast:
                 return Response(response.status, lower_cased(response.headers), await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             return _lost(error)
+
+    def _address(self, request: Request) -> URL:
+        return URL(self.url + request.path, encoded=True)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:

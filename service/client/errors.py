@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from service.client.wire import Response
-
 if TYPE_CHECKING:
     from service.client.results import Failure, Progress
+    from service.client.wire import Response
 
 _PREFIX = "urn:holdfast:problem:"
 
@@ -83,7 +82,7 @@ class RequestRefused(HoldfastError):
 
 
 class InvalidQuestion(RequestRefused):
-    """A field has a value that cannot be used (422)."""
+    """A field has a value that cannot be used (422), or that cannot even be sent (`status` is None then)."""
 
 
 class UnknownEntity(RequestRefused):

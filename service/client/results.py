@@ -73,6 +73,7 @@ class Predictions(Struct, frozen=True):
     predictions: Sequence[Any]
     probabilities: Sequence[Any] | None = None
     classes: Sequence[Any] | None = None
+    parts: Mapping[str, str] = {}
 
 
 Answer = Recommendations | BatchRecommendations | Predictions
@@ -232,18 +233,16 @@ def answer_in(body: bytes) -> Answer:
         if "predictions" in told:
             return msgspec.convert(told, Predictions)
         if "results" in told:
-            results = [UserResult(each["user_id"], *_items(each), each.get("error"), _notes(each)) for each in told["results"]]
+            results = [UserResult(each["user_id"], _items(each), each.get("error"), _notes(each)) for each in told["results"]]
             return BatchRecommendations(told["model"], told["version"], results, told.get("parts", {}))
         who = told["model"], told["version"]
-        return Recommendations(*who, *_items(told), told.get("user_id"), told.get("item_id"), told.get("parts", {}), _notes(told))
+        return Recommendations(*who, _items(told), told.get("user_id"), told.get("item_id"), told.get("parts", {}), _notes(told))
     except (AttributeError, KeyError, TypeError, msgspec.ValidationError) as error:
         raise InvalidAnswer(f"this is no answer of a Holdfast server: {error!r}") from error
 
 
-def _items(told: Mapping[str, Any]) -> tuple[list[Item]]:
-    if "error" in told:
-        return ([],)
-    return ([_item(each) for each in told["items"]],)
+def _items(told: Mapping[str, Any]) -> list[Item]:
+    return [] if "error" in told else [_item(each) for each in told["items"]]
 
 
 def _item(told: Mapping[str, Any]) -> Item:

@@ -40,6 +40,8 @@ HOLD_WATCHED_S = 1
 """The same while somebody looks at the progress, which comes with the answers."""
 LAST_TRY_S = 1.0
 """The shortest time that a try is given, even where the deadline is nearer."""
+UNTOLD_S = 1.0
+"""Until the next try where an answer does not say when."""
 POLL_S = 0.5
 """Between two looks at a model's status."""
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.1, 2.0
@@ -167,7 +169,7 @@ def _after_loading(response: Response, trying: _Trying, on_progress: OnProgress 
     left_s = trying.left_s()
     if left_s <= 0 or trying.rules.deadline_s <= 0:
         raise ModelLoading(loading_message(progress), progress, status=response.status)
-    told_s = response.retry_after_s or 1.0
+    told_s = UNTOLD_S if response.retry_after_s is None else response.retry_after_s
     was_held = trying.held_s > 0 and "preference-applied" in response.headers
     if was_held and trying.rules.clock() - trying.asked_at >= 0.9 * trying.held_s:
         return 0.0  # it was waited, on the other side
@@ -185,7 +187,8 @@ def _after_refusal(response: Response, trying: _Trying) -> float:
 
 
 def _spread(seconds: float, share: float, rules: Rules) -> float:
-    return seconds * (1.0 + share * rules.chance())
+    """A little later than that, and never at once."""
+    return max(seconds, FIRST_BACKOFF_S) * (1.0 + share * rules.chance())
 
 
 def progress_in(response: Response) -> Progress:

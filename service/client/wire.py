@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from service.client.errors import InvalidQuestion
 from service.version import program_version
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -89,8 +90,13 @@ def lower_cased(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def segment(text: object) -> str:
-    """One segment of a path."""
-    return quote(str(text), safe="")
+    """One segment of a path. Raises InvalidQuestion for what none can be: nothing, dots that mean a folder, half a surrogate pair."""
+    if str(text) in ("", ".", ".."):
+        raise InvalidQuestion(f"{text!r} cannot be part of an address")
+    try:
+        return quote(str(text), safe="")
+    except UnicodeEncodeError as error:
+        raise InvalidQuestion(f"{text!a} is no text that can be sent") from error
 
 
 def query(parameters: Mapping[str, Any]) -> str:
@@ -106,8 +112,11 @@ def _as_text(value: Any) -> Any:
 
 
 def encoded(body: Any) -> bytes:
-    """JSON of a question; arrays and scalars of numpy as what they hold. Raises TypeError for what has no JSON."""
-    return msgspec.json.encode(body, enc_hook=_as_listed)
+    """JSON of a question; arrays and scalars of numpy as what they hold. Raises InvalidQuestion for text or values that have no JSON."""
+    try:
+        return msgspec.json.encode(body, enc_hook=_as_listed)
+    except (TypeError, UnicodeEncodeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidQuestion(f"the question cannot be sent as JSON: {error}") from error
 
 
 def _as_listed(value: Any) -> Any:

@@ -72,7 +72,7 @@ def _question_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _answer(client: Holdfast, arguments: argparse.Namespace, question: dict[str, Any]) -> dict[str, Any]:
-    """The answer as the server gave it. Leaves by SystemExit(2) for an ID that cannot be sent."""
+    """The answer as the server gave it. Raises HoldfastError."""
     progress = ModelProgress(sys.stderr)
     try:
         if arguments.similar is not None:
@@ -81,8 +81,6 @@ def _answer(client: Holdfast, arguments: argparse.Namespace, question: dict[str,
         else:
             path = "/predict" if arguments.model is None else f"/models/{segment(arguments.model)}/predict"
             answer = client.ask("POST", path, question, is_idempotent=True, on_progress=progress.tell)
-    except UnicodeEncodeError as error:
-        arguments.parser.error(f"what is no UTF-8 cannot be sent: {error.object!a}")
     finally:
         progress.end()
     told: dict[str, Any] = answer

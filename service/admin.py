@@ -24,8 +24,8 @@ _HOW_TO_SET = (
 )
 _HOW_TO_SEND = f"send it as {TOKEN_HEADER} or as Authorization: Bearer."
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="holdfast admin"'}
-_FORWARDED_CHARACTERS = 200
-"""Of what a proxy, or the caller, says the address is: told in the audit line, trusted for nothing."""
+_TOLD_CHARACTERS = 200
+"""Of each thing that the caller says in an audit line; what it says of its address is trusted for nothing."""
 _audit = logging.getLogger("holdfast.audit")
 
 
@@ -103,9 +103,9 @@ def _record(request: web.Request, status: int | None, outcome: str, took_s: floa
         extra={
             "action": request.method + " " + request.path,
             "model": request.match_info.get("model") or request.query.get("model"),
-            "query": request.query_string or None,
+            "query": request.query_string[:_TOLD_CHARACTERS] or None,
             "remote": request.remote,
-            "forwarded_for": None if forwarded is None else forwarded[:_FORWARDED_CHARACTERS],
+            "forwarded_for": None if forwarded is None else forwarded[:_TOLD_CHARACTERS],
             "status": status,
             "outcome": outcome,
             "duration_ms": round(took_s * 1000, 1),

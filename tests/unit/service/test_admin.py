@@ -91,11 +91,11 @@ async def test_the_audit_line_names_the_model_of_the_query_and_what_a_proxy_says
 ) -> None:
     caplog.set_level(logging.INFO, "holdfast.audit")
     client = await client_of(FakeRegistry(live()), token=TOKEN)
-    await call(client, "POST", "/ml/load?model=als", {**BEARER, "X-Forwarded-For": "198.51.100.7, " + "x" * 500})
+    await call(client, "POST", f"/ml/load?model=als&wait={'0' * 500}", {**BEARER, "X-Forwarded-For": "198.51.100.7, " + "x" * 500})
     (record,) = (vars(record) for record in caplog.records if record.name == "holdfast.audit")
     assert (record["model"], record["remote"]) == ("als", "127.0.0.1")
     assert record["forwarded_for"].startswith("198.51.100.7, ")
-    assert len(record["forwarded_for"]) == 200
+    assert len(record["forwarded_for"]) == len(record["query"]) == 200
 
 
 async def test_a_defect_has_its_audit_line_with_the_number_that_was_answered(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:

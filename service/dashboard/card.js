@@ -164,13 +164,13 @@ export class Card {
     say(this.slots.outcome, words);
   }
 
-  /** Whether commands can be sent; without a token the buttons say that they need one. */
+  /** Whether commands can be sent; without a token the buttons look so, say so, and ask for it. */
   setLocked(isLocked) {
     this.slots.locked.hidden = !isLocked;
     for (const button of this.buttons) {
       if (button.dataset.admin === undefined) continue;
-      button.setAttribute("aria-disabled", String(isLocked));
-      button.title = isLocked ? "Needs the admin token" : "";
+      button.toggleAttribute("data-locked", isLocked);
+      button.title = isLocked ? "Asks for the admin token first" : ""; // also what is read aloud after its name
     }
   }
 

@@ -21,7 +21,7 @@ WIDE, NARROW = 1280, 390
 Scheme = Literal["light", "dark"]
 
 _ANSWERED = re.compile(r"^Failed to load resource: the server responded with a status of 4\d\d")
-_UNREACHABLE = re.compile(r"^Failed to load resource: net::ERR_")
+_UNREACHABLE = re.compile(r"^Failed to load resource: (net::ERR_|the server responded with a status of 503)")
 
 expect.set_options(timeout=WITHIN_MS)
 
@@ -97,7 +97,8 @@ def dashboard(
 ) -> Iterator[Dashboard]:
     """A page of its own, with nothing stored. At the end the console must have been silent.
 
-    `refused`: but for answers that refuse a request, which browsers report there. `cut`: but for connections that failed.
+    `refused`: but for answers that refuse a request, which browsers report there. `cut`: but for connections that failed, and a
+    server that stops.
     `is_open=False`: the caller opens it.
     """
     opened = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **context)

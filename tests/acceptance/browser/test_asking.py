@@ -67,7 +67,7 @@ def test_a_shell_takes_the_line_literally_whatever_the_ids_are(browser: Browser,
         expect(page.page.locator("#curl")).to_contain_text("/models/als/")
         page.page.get_by_label("User id").fill("it's $(touch harm) `touch harm` \\ ; é")
         ran = subprocess.run(["sh", "-c", page.text("#curl")], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-        assert "it's $(touch harm) `touch harm` \\\\ ; é" in json.dumps(json.loads(ran.stdout), ensure_ascii=False)
+        assert json.dumps("it's $(touch harm) `touch harm` \\ ; é", ensure_ascii=False) in json.loads(ran.stdout)["detail"]
         assert list(tmp_path.iterdir()) == []
 
 
@@ -75,13 +75,13 @@ def test_similar_items_and_the_other_fields(browser: Browser, server: Server) ->
     with dashboard(browser, server) as page:
         page.wait_state("als", "ready")
         page.press("als", "try")
-        page.page.get_by_text("an item", exact=True).click()
+        page.page.get_by_role("radio", name="an item").check()
         page.page.get_by_label("How many").fill("3")
         page.page.get_by_text("More fields").click()
         page.page.get_by_label("Leave out items").fill("500, 501")
         answer = send(page)
         assert answer == server.get(f"/models/als/similar/{answer['item_id']}?k=3&exclude=500&exclude=501").body
-        page.page.get_by_text("users", exact=True).click()
+        page.page.get_by_role("radio", name="users").check()
         page.page.get_by_label("User ids").fill('1, 2, "3"')
         page.page.get_by_label("Explain each item").check()
         results = send(page)["results"]

@@ -42,7 +42,7 @@ def test_a_reload_needs_the_right_token(browser: Browser, tmp_path: Path) -> Non
         page.page.locator("#token-button").click()
         page.page.locator("#token-forget").click()
         assert page.page.evaluate("sessionStorage.length") == 0
-        expect(page.card("als").locator("button[data-action=reload]")).to_have_attribute("aria-disabled", "true")
+        expect(page.card("als").locator("button[data-action=reload]")).to_have_attribute("data-locked", "")
 
 
 def test_unload_asks_first_and_load_brings_it_back(browser: Browser, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""The dashboard for everybody: axe-core finds nothing serious, at both widths, in both themes, and nothing runs over the edge.
+
+Does not cover: the keyboard (`test_live`). axe-core comes with the package axe-playwright-python; it is let past the page's
+content security policy, which the other tests run under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.browser import fleet
+from tests.acceptance.browser.pages import NARROW, WIDE, Scheme, dashboard
+from tests.acceptance.running import Beside, Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model in every state."""
+    folder = tmp_path_factory.mktemp("accessible")
+    with Beside() as beside:
+        models = {
+            "als": {"source": fleet.als(folder)},
+            "iris": {"source": fleet.iris(folder)},
+            "slow": {"source": fleet.slow_download(beside, folder, 1 << 10).url},
+            "login": {"source": fleet.sign_in_page(folder)},
+            "later": {"source": fleet.als(folder), "load": "on_demand"},
+            "gone": {"source": fleet.als(folder)},
+        }
+        with serving(folder / "server", fleet.config(models, default_model="als")) as running:
+            running.wait_ready("als", "iris", "gone")
+            running.command("POST", "/models/gone/unload?wait=30")
+            yield running
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_axe_finds_nothing_serious(browser: Browser, server: Server, width: int, scheme: Scheme) -> None:
+    with dashboard(browser, server, width=width, scheme=scheme, bypass_csp=True, refused=True) as page:
+        for model, state in (("als", "ready"), ("slow", "loading"), ("login", "error"), ("later", "not_started"), ("gone", "unloaded")):
+            page.wait_state(model, state)
+        page.open_details("iris")
+        page.open_details("login")
+        page.page.locator("#token-button").click()
+        page.page.get_by_text("More fields").click()
+        page.page.locator("#ask-send").click()
+        expect(page.page.locator("#answer")).to_be_visible()
+        results = Axe().run(page.page)
+        serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
+        assert not serious, "\n".join(f"{found['id']}: {[node['html'][:200] for node in found['nodes']]}" for found in serious)
+        assert page.page.evaluate("document.documentElement.scrollWidth") <= width, "something is wider than the page"
+
+
+def test_axe_finds_nothing_serious_where_there_is_no_model(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path / "server", {}) as server, dashboard(browser, server, bypass_csp=True) as page:
+        expect(page.page.locator("#empty")).to_be_visible()
+        results = Axe().run(page.page)
+        assert not [found["id"] for found in results.response["violations"] if found["impact"] in ("serious", "critical")]

@@ -71,6 +71,25 @@ class ServerSettings:
     drain_s: float = setting(
         30.0, "How long a stopping server, or a replaced version, waits for requests in flight.", key="drain", kind="duration", minimum=0
     )
+    keep_alive_s: float = setting(
+        75.0, "How long a connection may be idle; longer than a proxy before it keeps one.", key="keep_alive", kind="duration", minimum=0.1
+    )
+    header_timeout_s: float = setting(
+        10.0, "Time limit of the head of a request, from its first byte; then 408.", key="header_timeout", kind="duration", minimum=0.1
+    )
+    body_timeout_s: float = setting(
+        30.0, "Time limit of the body of a request; then 408.", key="body_timeout", kind="duration", minimum=0.1
+    )
+    send_timeout_s: float = setting(
+        30.0,
+        "How long a client may take next to nothing (64 KiB) of an answer before its connection is dropped.",
+        key="send_timeout",
+        kind="duration",
+        minimum=0.1,
+    )
+    max_connections: int = setting(
+        10_000, "Connections at the same time, if the limit of open files leaves room; for one more the oldest idle one goes.", minimum=1
+    )
     log_format: str = setting("text", "Log lines as text or as JSON.", choices=("text", "json"))
     admin_token: str = setting("", "Token of the admin routes; none means that they all answer 403.", env="ADMIN_LOAD_TOKEN", secret=True)
     admin_token_file: str = setting(

@@ -22,6 +22,7 @@ from loaders.memory import MemoryAdmission
 from service import background, keys
 from service.admin import configured_token
 from service.background import Startable
+from service.body import BODY_TIMEOUT_S
 from service.errors import problems
 from service.lifecycle import ports
 from service.lifecycle.supervisor import Supervisor
@@ -52,6 +53,7 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     if supervisor is None:
         loader, supervisor = build_loading(settings)
     app[keys.SETTINGS] = settings
+    app[BODY_TIMEOUT_S] = settings.server.body_timeout_s
     app[keys.REGISTRY] = supervisor.registry
     app[keys.SCORING] = Scoring()
     app[keys.CALLS] = Calls()

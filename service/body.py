@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from service.errors import BodyTimeout, InvalidField, MalformedBody, UnsupportedMediaType
 
 T = TypeVar("T")
 
-BODY_TIMEOUT_S = 30.0
-"""A body that takes longer is a client that went away, or one that holds connections on purpose."""
+BODY_TIMEOUT_S = web.AppKey("body_timeout_s", float)
+"""A body that takes longer is of a client that went away, or of one that holds connections on purpose."""
 DECODED_INLINE = 16 << 10
 """Bytes that the event loop itself decodes, in less than a millisecond whatever they are."""
 
@@ -36,14 +36,32 @@ async def read_body(request: web.Request, understand: Callable[[bytes], T]) -> T
     Raises MalformedBody, BodyTimeout, UnsupportedMediaType, InvalidField; web.HTTPRequestEntityTooLarge beyond max_body.
     """
     check_media_type(request)
+    timeout_s = request.app[BODY_TIMEOUT_S]
+    if _is_too_large(request):
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             raw = await request.read()
     except TimeoutError as error:
-        raise BodyTimeout(f"The body took longer than {BODY_TIMEOUT_S:g} s.") from error
+        raise BodyTimeout(f"The body took longer than {timeout_s:g} s.", headers={"Connection": "close"}) from error
     except web.RequestPayloadError as error:
         raise MalformedBody(f"The body could not be read: {error}") from error
     return understand(raw) if len(raw) <= DECODED_INLINE else await asyncio.to_thread(understand, raw)
+
+
+async def go_on_if_expected(request: web.Request) -> None:
+    """Ask for a body that is announced by `Expect: 100-continue`, unless it will be refused: then it need not be sent.
+
+    Source: RFC 9110, 10.1.1. Other expectations are ignored, as it allows.
+    """
+    is_expected = request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
+    if is_expected and not _is_too_large(request):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # by which aiohttp knows whether an answer has begun
+
+
+def _is_too_large(request: web.Request) -> bool:
+    return request.content_length is not None and request.content_length > request.client_max_size
 
 
 def check_media_type(request: web.Request) -> None:

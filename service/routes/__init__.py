@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from service.admin import guarded
+from service.body import go_on_if_expected
 from service.errors import InvalidField
 from service.routes import (
     admin,
@@ -59,7 +60,7 @@ def add_routes(app: web.Application, routes: tuple[Route, ...] = ROUTES) -> None
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # also answers HEAD
         else:
-            app.router.add_route(route.method, route.pattern, handler)
+            app.router.add_route(route.method, route.pattern, handler, expect_handler=go_on_if_expected)
 
 
 def _taking(names: frozenset[str], handler: Handler) -> Handler:

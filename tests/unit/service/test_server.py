@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -28,11 +29,13 @@ Running = Callable[..., Any]
 
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """`async with running(registry) as (url, app, task)`: the real `serve` over a fake registry."""
+    """`async with running(registry, **server_settings) as (url, app, task)`: the real `serve` over a fake registry."""
 
     @asynccontextmanager
-    async def start(registry: FakeRegistry, environ: dict[str, str] | None = None) -> AsyncIterator[tuple[str, Any, Awaitable[None]]]:
-        settings = settings_for(registry, tmp_path)
+    async def start(
+        registry: FakeRegistry, environ: dict[str, str] | None = None, **server: Any
+    ) -> AsyncIterator[tuple[str, Any, Awaitable[None]]]:
+        settings = settings_for(registry, tmp_path, **server)
         app = build_app(settings, supervisor=registry, environ=environ or {})
         monkeypatch.setattr(service.server, "build_app", lambda settings, environ: app)
         urls: list[str] = []
@@ -65,18 +68,18 @@ BAD_GZIP = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nCont
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "status"),
     [
-        b"GET /models/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /health HTTP/1.1\r\n\r\n",
-        b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
-        BAD_GZIP,
-        BAD_GZIP.replace(b"gzip", b"zstd"),
+        (b"GET /models/\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+        (BAD_GZIP, 400),
+        (BAD_GZIP.replace(b"gzip", b"zstd"), 400),
     ],
     ids=["path", "no host", "long header", "bad gzip", "unknown encoding"],
 )
 async def test_what_is_no_http_is_one_line_of_the_log_and_no_traceback(
-    running: Running, caplog: pytest.LogCaptureFixture, sent: bytes
+    running: Running, caplog: pytest.LogCaptureFixture, sent: bytes, status: int
 ) -> None:
     caplog.set_level("INFO")
     async with running(FakeRegistry(live())) as (url, _, _):
@@ -85,7 +88,9 @@ async def test_what_is_no_http_is_one_line_of_the_log_and_no_traceback(
         answer = await asyncio.wait_for(reader.read(), 20)
         writer.close()
         await writer.wait_closed()
-    assert b" 400 " in answer.splitlines()[0]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f" {status} ".encode() in head.splitlines()[0]
+    assert b"application/problem+json" in head and json.loads(body)["status"] == status
     assert [record.getMessage() for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
     (line,) = [record for record in caplog.records if record.getMessage() == "bad request"]
     assert vars(line)["cause"]

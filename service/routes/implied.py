@@ -91,6 +91,7 @@ def _answers(route: Route) -> Iterator[tuple[int, Answer]]:
         yield 429, error("Too many wrong tokens came from this address", BusyProblem, {"Retry-After": RETRY_AFTER})
     if route.queried:
         yield invalid, error("A parameter is unknown or has a value that cannot be used", FieldProblem)
+        yield 431, problem("The address is longer than 8190 bytes")  # found before there is a route, so in the one shape
     if "{model}" in route.path:
         yield 404, error("No such model", NotFoundProblem)
     if route.body is not None:

@@ -1,0 +1,22 @@
+"""Schemathesis over every route behind the admin token, of a server that is thrown away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.acceptance.fuzzing import artifacts, fuzz, is_command
+from tests.acceptance.running import serving
+
+# It sends a wrong token to every route, and takes only 401 and 403 for a refusal: after ten wrong tokens an address is told
+# 429. That each of these routes wants the token is asked in tests/contracts/test_routes.py.
+WRONG_TOKENS_ARE_COUNTED = {"checks.ignored_auth": {"enabled": False}}
+# It takes what was deleted for gone, and draws it no more; a cache that was cleared is there to be cleared again.
+NOTHING_GOES = {"phases.fuzzing.extra-data-sources": {"responses": False}}
+
+
+def test_what_commands(tmp_path: Path) -> None:
+    files = artifacts(tmp_path)
+    models = {name: {"source": str(files[name])} for name in ("als", "broken", "missing")}
+    with serving(tmp_path, {"server": {"default_model": "als"}, "models": models}) as server:
+        server.wait_ready("als")
+        fuzz(server, is_command, {**WRONG_TOKENS_ARE_COUNTED, **NOTHING_GOES}, list(models))

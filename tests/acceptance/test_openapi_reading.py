@@ -1,0 +1,23 @@
+"""Schemathesis over every route that reads, while models are ready, on their way and failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.routes import ROUTES
+from tests.acceptance.fuzzing import ENDLESS, KINDS, artifacts, fuzz, is_reading, stalled_source
+from tests.acceptance.running import serving
+
+
+def test_every_route_is_of_one_kind_but_those_without_an_end() -> None:
+    kinds = {route.path: [kind for kind in KINDS if kind(route)] for route in ROUTES}
+    assert {path for path, found in kinds.items() if not found} <= set(ENDLESS)
+    assert all(len(found) <= 1 for found in kinds.values())
+
+
+def test_what_reads(tmp_path: Path) -> None:
+    with stalled_source() as address:
+        models = {name: {"source": str(path)} for name, path in artifacts(tmp_path).items()} | {"stalled": {"source": address}}
+        with serving(tmp_path, {"server": {"default_model": "als"}, "models": models}) as server:
+            server.wait_ready("als", "forest", "knn")
+            fuzz(server, is_reading, {}, list(models))

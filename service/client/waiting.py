@@ -222,10 +222,10 @@ def until_ready(
         model = yield from answered(look, rules.until(max(0.0, deadline - rules.clock())))
         if model.is_ready:
             return model
-        if on_progress is not None:
-            on_progress(model.as_progress())
         if model.is_hopeless:
             raise failed(model)
+        if on_progress is not None:
+            on_progress(model.as_progress())
         if model.status == "not_started":
             if start is None:
                 raise ModelLoading(f"{model.name} loads on demand: ask it something, or load it with the admin token", model.as_progress())

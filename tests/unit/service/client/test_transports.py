@@ -115,7 +115,6 @@ async def test_a_server_that_restarts_between_two_questions_or_in_one_is_waited_
 
         async def restart() -> None:
             await server.stop()
-            await asyncio.sleep(0)
             await server.start()
 
         asking = asyncio.ensure_future(call(server.url, lambda client: _twice(client, predict)))
@@ -124,18 +123,12 @@ async def test_a_server_that_restarts_between_two_questions_or_in_one_is_waited_
         assert [each.version for each in await asking] == ["v1", "v1"]
 
 
-async def test_a_server_that_starts_later_is_waited_for(call: Calling) -> None:
-    server = ScriptedServer(FINE)
-    server._port = free_port()
-    asking = asyncio.ensure_future(call(server.url, predict))
-    await asyncio.sleep(0.05)  # it finds nobody
-    async with server:
-        assert (await asking).version == "v1"
-
-
 async def test_nobody_there_is_told_within_the_deadline(call: Calling) -> None:
     with pytest.raises(ServerUnavailable, match=r"[Rr]efused|[Cc]onnect"):
         await call(f"http://127.0.0.1:{free_port()}", predict, deadline_s=0.2)
+    with pytest.raises(ServerUnavailable) as never_sent:
+        await call(f"http://127.0.0.1:{free_port()}", lambda client: client.rollback("als"), deadline_s=0.2)
+    assert "not known" not in str(never_sent.value)
 
 
 async def test_a_command_that_may_have_been_done_is_not_sent_again(call: Calling) -> None:

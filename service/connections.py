@@ -36,13 +36,15 @@ LOOKS_EVERY_S = 1.0
 _DRAIN_LOOKS_EVERY_S = 0.02
 _OTHER_FILES = 256
 """Open files that connections leave to segments, artifacts, downloads and children."""
+_LINGERS_S = 1.0
+"""How long a connection that was refused stays open for what its client still sends."""
 _log = logging.getLogger("holdfast.http")
 
 
 class Connection(web.RequestHandler):
     """aiohttp's protocol of one connection, which knows since when a head is incomplete and its answer unread."""
 
-    __slots__ = ("_all", "_head_since", "_unread_bytes", "_unread_since", "_wire")
+    __slots__ = ("_all", "_head_since", "_is_refused", "_unread_bytes", "_unread_since", "_wire")
 
     def __init__(self, owner: Connections, server: web.Server) -> None:
         settings = owner.settings
@@ -55,6 +57,7 @@ class Connection(web.RequestHandler):
         )
         self._all = owner
         self._wire: asyncio.Transport | None = None
+        self._is_refused = False
         self._head_since = 0.0
         self._unread_since = 0.0
         self._unread_bytes = 0
@@ -64,10 +67,11 @@ class Connection(web.RequestHandler):
         if self._all.has_room():
             super().connection_made(transport)
         else:
-            self.force_close()
             self._refuse(503, "too-many-connections", "Too many connections", "Try again in a second.", "Retry-After: 1\r\n")
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         super().data_received(data)
         if not self._is_waiting:
             self._head_since = 0.0
@@ -91,8 +95,8 @@ class Connection(web.RequestHandler):
             return
         if self._head_since and now - self._head_since > settings.header_timeout_s:
             detail = f"The head of the request took longer than {settings.header_timeout_s:g} s."
+            self._head_since = 0.0
             self._refuse(408, "head-timeout", "The head of the request did not arrive in time", detail)
-            self.force_close()
             return
         unread = wire.get_write_buffer_size()
         if not unread or not self._unread_since or unread <= self._unread_bytes - LEAST_BYTES:
@@ -133,8 +137,11 @@ class Connection(web.RequestHandler):
         head = (
             f"HTTP/1.1 {status} {title}\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {len(body)}\r\n{header}Connection: close\r\n\r\n"
         )
+        self._is_refused = True
         self._wire.write(head.encode() + body)
-        self._wire.close()
+        # What the client still sends would make the kernel reset the connection, and the answer with it (RFC 9112, 9.6).
+        self._wire.write_eof()
+        self._loop.call_later(_LINGERS_S, self._wire.close)
 
 
 class Connections:

@@ -170,7 +170,7 @@ async def test_an_answer_that_is_read_slowly_is_not(running: Running) -> None:
             began, taken = time.monotonic(), bytearray()
             while chunk := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(slow, LEAST_BYTES), 10):
                 taken += chunk
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.002)
     head, _, told = bytes(taken).partition(b"\r\n\r\n")
     assert b" 200 " in head.splitlines()[0] and len(json.loads(told)["items"]) == items
     assert time.monotonic() - began > SHORT["send_timeout_s"], "it was no slow reader"

@@ -60,7 +60,7 @@ def _word(name: str, declared: tuple[str, argparse.ArgumentParser]) -> Iterator[
     arguments = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     yield f"## holdfast {name}\n"
     yield escaped(inspect.cleandoc(parser.description or declared[0])) + "\n"
-    yield f"    {' '.join([f'holdfast {name}', *map(_in_usage, _optional_first(arguments))])}\n"
+    yield f"    {' '.join([f'holdfast {name}', *_usage(parser, arguments)])}\n"
     yield "| argument | what |"
     yield "|---|---|"
     for action in arguments:
@@ -68,8 +68,18 @@ def _word(name: str, declared: tuple[str, argparse.ArgumentParser]) -> Iterator[
     yield ""
 
 
-def _optional_first(arguments: list[argparse.Action]) -> list[argparse.Action]:
-    return sorted(arguments, key=lambda action: not action.option_strings)
+def _usage(parser: argparse.ArgumentParser, arguments: list[argparse.Action]) -> Iterator[str]:
+    """The arguments, options first; those of which one alone may be given stand together."""
+    groups = {id(action): group for group in parser._mutually_exclusive_groups for action in group._group_actions}
+    told: list[object] = []
+    for action in sorted(arguments, key=lambda action: not action.option_strings):
+        group = groups.get(id(action))
+        if group is None:
+            yield _in_usage(action)
+        elif group not in told:
+            told.append(group)
+            choices = " | ".join(_in_usage(each).removeprefix("[").removesuffix("]") for each in group._group_actions)
+            yield f"({choices})" if group.required else f"[{choices}]"
 
 
 def _in_usage(action: argparse.Action) -> str:

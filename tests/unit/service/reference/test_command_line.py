@@ -20,7 +20,12 @@ def parser() -> argparse.ArgumentParser:
     do.add_argument("--kind", choices=["a", "b"], required=True)
     do.add_argument("--force", action="store_true", help="100%% sure")
     undo = words.add_parser("undo", help="undoes it")
-    undo.add_argument("model", nargs="?", metavar="MODEL")
+    which = undo.add_mutually_exclusive_group(required=True)
+    which.add_argument("model", nargs="?", metavar="MODEL")
+    which.add_argument("--all", action="store_true")
+    how = undo.add_mutually_exclusive_group()
+    how.add_argument("--soft", action="store_true")
+    how.add_argument("--by", metavar="WAY")
     return parser
 
 
@@ -31,7 +36,7 @@ def test_words_and_arguments(parser: argparse.ArgumentParser) -> None:
     assert "| `-k N`, `--count N` | how many (default: 7) |" in told
     assert "| `--kind {a,b}` |  |" in told
     assert "| `--force` | 100% sure |" in told
-    assert "    holdfast undo [MODEL]\n" in told
+    assert "    holdfast undo (MODEL | --all) [--soft | --by WAY]\n" in told
     assert "undoes it" in told.partition("## holdfast undo")[2]
 
 

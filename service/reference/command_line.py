@@ -84,23 +84,23 @@ def _usage(parser: argparse.ArgumentParser, arguments: list[argparse.Action]) ->
 
 def _in_usage(action: argparse.Action) -> str:
     """`[--memory SIZE]`, `MODEL`, `[MODEL ...]`."""
-    if action.option_strings:
-        spelling = action.option_strings[-1] + (f" {_value(action)}" if action.nargs != 0 else "")
-        return spelling if action.required else f"[{spelling}]"
-    return {"?": f"[{_value(action)}]", "*": f"[{_value(action)} ...]", "+": f"{_value(action)} ..."}.get(str(action.nargs), _value(action))
+    if not action.option_strings:
+        return {"?": f"[{_value(action)}]", "*": f"[{_value(action)}]"}.get(str(action.nargs), _value(action))
+    spellings = _spellings(action)
+    told = " | ".join(spellings) if isinstance(action, argparse.BooleanOptionalAction) else spellings[-1]
+    return told if action.required else f"[{told}]"
 
 
 def _spellings(action: argparse.Action) -> list[str]:
+    """`-k N`, `--count N`; the value alone where it has no name."""
     value = "" if action.nargs == 0 else f" {_value(action)}"
     return [f"{spelling}{value}" for spelling in action.option_strings] or [_value(action)]
 
 
 def _value(action: argparse.Action) -> str:
-    if isinstance(action.metavar, str):
-        return action.metavar
-    if action.choices is not None:
-        return "{" + ",".join(map(str, action.choices)) + "}"
-    return action.dest.upper()
+    name = "{" + ",".join(map(str, action.choices)) + "}" if action.choices is not None else action.dest.upper()
+    name = action.metavar if isinstance(action.metavar, str) else name
+    return f"{name} ..." if action.nargs in ("*", "+") else name
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:

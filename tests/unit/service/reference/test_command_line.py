@@ -18,6 +18,8 @@ def parser() -> argparse.ArgumentParser:
     do.add_argument("model", nargs="+", help="which")
     do.add_argument("-k", "--count", metavar="N", default=7, help="how many (default: %(default)s)")
     do.add_argument("--kind", choices=["a", "b"], required=True)
+    do.add_argument("--only", nargs="+", metavar="ID")
+    do.add_argument("--quick", action=argparse.BooleanOptionalAction)
     do.add_argument("--force", action="store_true", help="100%% sure")
     undo = words.add_parser("undo", help="undoes it")
     which = undo.add_mutually_exclusive_group(required=True)
@@ -32,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 def test_words_and_arguments(parser: argparse.ArgumentParser) -> None:
     told = page(parser)
     assert "| [`do`](#holdfast-do) | does \\<it> or\\|and not |" in told
-    assert "    holdfast do [--count N] --kind {a,b} [--force] MODEL ...\n" in told
+    assert "    holdfast do [--count N] --kind {a,b} [--only ID ...] [--quick | --no-quick] [--force] MODEL ...\n" in told
     assert "| `-k N`, `--count N` | how many (default: 7) |" in told
     assert "| `--kind {a,b}` |  |" in told
     assert "| `--force` | 100% sure |" in told

@@ -4,6 +4,7 @@
 #   make check   lint, types, the import law
 #   make bench   the numbers of docs/benchmarks.md            BENCH=scoring: what an answer costs, not what loading does
 #   make docs    the generated pages of docs/reference
+#   make images  the pictures of the dashboard in docs/images, from a running server in a Chromium
 #   make clean   remove what these made
 
 SHELL := /bin/sh
@@ -12,7 +13,7 @@ PATH ?= /usr/local/bin:/usr/bin:/bin
 export PATH
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench docs images clean
 
 # The first Python that is new enough and can make a virtual environment.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -48,6 +49,9 @@ docs: $(VENV)/.ready-test
 	$(VENV)/bin/python -m service.reference metrics > docs/reference/metrics.md
 	$(VENV)/bin/python -m bench.estimators > $(VENV)/estimators.md
 	mv $(VENV)/estimators.md docs/reference/estimators.md
+
+images: $(VENV)/.ready-test
+	@$(VENV)/bin/python -m tests.acceptance.browser.images
 
 clean:
 	rm -rf $(VENV) $(BASE_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,7 +4,7 @@ import { millis } from "./format.js";
 import { curlLine } from "./shell.js";
 import { Waiting } from "./waiting.js";
 
-const SHOWN_HEADERS = ["Retry-After", "Preference-Applied", "Content-Type", "Content-Length"];
+const SHOWN_HEADERS = ["Retry-After", "Preference-Applied", "Content-Type"];
 const MEANINGS = { 200: "Answered", 202: "On its way: not ready yet", 400: "The body is not JSON", 404: "Not found", 413: "Too large", 422: "A field cannot be used", 429: "Too many calls at once", 503: "Not available", 504: "The answer took too long" };
 const SUBJECTS = {
   user_id: ["User id", "Digits are a number; write \"1\" in quotes for a text."],

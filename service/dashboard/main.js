@@ -10,6 +10,7 @@ import { showConnection, showHealth, showServer, showUptime } from "./server.js"
 import { drawCalls } from "./spark.js";
 
 const CALLS_MS = 4000;
+const FIRST_MS = 500;
 
 /** @type {Map<string, any>} name -> status object */
 const models = new Map();
@@ -78,14 +79,16 @@ async function askHealth() {
   if (response?.ok) showHealth((await response.json()).status);
 }
 
+/** The calls of every model that can be seen now, one after the other; then again after a while. */
 async function askCalls() {
-  if (document.hidden) return;
-  const names = [...visible].filter((name) => models.get(name)?.status === "ready");
+  const names = document.hidden ? [] : [...visible].filter((name) => models.get(name)?.status === "ready");
   for (const name of names) {
     const response = await fetch(`models/${name}/calls`, { cache: "no-store" }).catch(() => null);
-    if (!response?.ok) return; // the server is away; what asks for everything says so
-    drawCalls(cards.get(name).slots, await response.json(), Date.parse(response.headers.get("Date")) || Date.now());
+    if (!response?.ok) break; // the server is away: what asks for everything says so
+    const calls = await response.json();
+    if (cards.has(name)) drawCalls(cards.get(name).slots, calls, Date.parse(response.headers.get("Date")) || Date.now());
   }
+  setTimeout(askCalls, names.length ? CALLS_MS : FIRST_MS);
 }
 
 startToken();
@@ -114,4 +117,4 @@ setInterval(() => {
   showUptime();
   for (const card of cards.values()) card.tick();
 }, 1000);
-setInterval(askCalls, CALLS_MS);
+askCalls();

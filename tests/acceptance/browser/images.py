@@ -1,0 +1,91 @@
+"""The pictures of the dashboard in docs/images: `python -m tests.acceptance.browser.images`, or `make images`.
+
+Covers: a server with a model in each state, asked for a while, seen at two widths in both themes. Does not cover: what must
+hold of the page (the tests beside this). No test runs it: pictures change with every second that they show.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.browser import fleet
+from tests.acceptance.browser.pages import NARROW, WIDE, Scheme, dashboard
+from tests.acceptance.running import Beside, Server, serving
+from tests.chromium import keep_settings, launched
+from tests.support import ROOT
+
+FOLDER = ROOT / "docs" / "images"
+HEIGHT = {WIDE: 1040, NARROW: 1560}
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+ASKED_S = 25.0
+"""How long models are asked before, so that there is something to draw."""
+
+
+def main() -> int:
+    """Write them all; 0."""
+    keep_settings()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as scratch, Beside() as beside, launched() as browser:
+        folder = Path(scratch)
+        files = folder / "models"
+        files.mkdir()
+        download = fleet.slow_download(beside, files, 12 << 10)
+        models: dict[str, dict[str, Any]] = {
+            "recommendations": {"source": relative(fleet.als(files), folder)},
+            "trending": {"source": download.url},
+            "similar-places": {"source": relative(fleet.content(files), folder)},
+            "churn": {"source": relative(fleet.sign_in_page(files, "churn.joblib"), folder), "required": False},
+            "species": {"source": relative(fleet.iris(files), folder)},
+            "archive": {"source": relative(fleet.als(files), folder), "load": "on_demand", "required": False},
+        }
+        with serving(folder, fleet.config(models, default_model="recommendations")) as server:
+            server.wait_ready("recommendations", "similar-places", "species")
+            ask(server)
+            for width in (WIDE, NARROW):
+                for scheme in SCHEMES:
+                    path = FOLDER / f"dashboard-{width}-{scheme}.png"
+                    picture(browser, server, width, scheme, path)
+                    print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KiB", file=sys.stderr)
+    return 0
+
+
+def relative(path: str, folder: Path) -> str:
+    """As an operator writes it."""
+    return str(Path(path).relative_to(folder))
+
+
+def ask(server: Server) -> None:
+    """Calls of several sizes, as they come to a server."""
+    user_ids = range(1, 60)
+    ends_at = time.monotonic() + ASKED_S
+    turn = 0
+    while time.monotonic() < ends_at:
+        turn += 1
+        server.predict("recommendations", {"user_id": user_ids[turn % 59], "k": 5 + turn % 40})
+        if turn % 3 == 0:
+            server.predict("species", {"instances": [[5.1, 3.5, 1.4, 0.2]] * (1 + turn % 50)})
+        if turn % 7 == 0:
+            server.predict("similar-places", {"liked": [503, 504], "k": 5})
+        time.sleep(0.02 + 0.06 * (turn % 5 == 0))
+
+
+def picture(browser: Browser, server: Server, width: int, scheme: Scheme, path: Path) -> None:
+    with dashboard(browser, server, width=width, height=HEIGHT[width], scheme=scheme) as page:
+        for model, state in (("recommendations", "ready"), ("trending", "loading"), ("churn", "error"), ("species", "ready")):
+            page.wait_state(model, state)
+        expect(page.slot("recommendations", "calls-words")).to_contain_text("p50")
+        expect(page.slot("trending", "attempt-words")).to_contain_text("left")
+        page.page.locator("#ask-send").click()
+        expect(page.page.locator("#answer-status")).to_have_text("200")
+        page.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        page.page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

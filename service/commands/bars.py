@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from service.commands.progress import facts_of, printable, state_of
+from service.commands.progress import BAR_CELLS, facts_of, printable, state_of
 
 _STYLES = {"ready": "green", "error": "red", "unloaded": "dim", "not_started": "dim"}
-BAR_CELLS = 28
 
 
 class Bars:
@@ -31,26 +30,20 @@ class Bars:
     def show_models(self, facts: Sequence[Mapping[str, object]]) -> None:
         """Show them, each in the line of its name."""
         for model in facts:
-            name = str(model["name"])
+            name, style = str(model["name"]), _STYLES.get(str(model["status"]), "cyan")
+            state, told = f"[{style}]{escape(printable(state_of(model)))}", escape(printable(" ".join(facts_of(model))))
             if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(escape(printable(name)), state="", facts="", total=1.0)
-            style = _STYLES.get(str(model["status"]), "cyan")
-            self._progress.update(
-                self._tasks[name],
-                completed=share_of(model) or 0.0,
-                total=None if share_of(model) is None else 1.0,
-                state=f"[{style}]{escape(printable(state_of(model)))}",
-                facts=escape(printable(" ".join(facts_of(model)))),
-            )
+                self._tasks[name] = self._progress.add_task(escape(printable(name)), total=1.0, state=state, facts=told)
+            self._progress.update(self._tasks[name], completed=share_of(model), state=state, facts=told)
 
     def end(self) -> None:
         """Nothing is drawn after this."""
         self._progress.stop()
 
 
-def share_of(model: Mapping[str, object]) -> float | None:
-    """How much of the bar is full; None for work whose end is not known."""
+def share_of(model: Mapping[str, object]) -> float:
+    """How much of its bar is full, 0 to 1: as much as was downloaded while an attempt runs, else all of it if it serves."""
     progress = model["progress"]
     if model["phase"] not in (None, "draining"):
-        return float(progress) if isinstance(progress, int | float) else None
+        return float(progress) if isinstance(progress, int | float) else 0.0
     return 1.0 if model["status"] == "ready" else 0.0

@@ -125,7 +125,7 @@ async def test_a_restart_in_the_middle_of_a_wait_is_sat_out(beside: Beside, slow
             asking_too = asyncio.create_task(asyncio.to_thread(lambda: blocking.predict("als", user_id=1, k=3)))
             listening = asyncio.create_task(listen(client))
             with serving(tmp_path, config, "--port", str(port), expects_clean_end=False) as server:
-                await wait_until(lambda: any(each.progress for each in seen), 60, what="the download has begun")
+                await wait_until(lambda: transitions and any(each.progress for each in seen), 60, what="the download has begun")
                 await asyncio.to_thread(server.process.kill)
                 await asyncio.to_thread(server.process.wait)
             assert not asking.done() and not asking_too.done()

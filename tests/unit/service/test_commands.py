@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
+import pytest
+from rich.console import Console
+
+from service.client import Failure, KeptVersion, ModelStatus, Progress, Snapshot, Transition, Versions
+from service.commands.bars import Bars
 from service.commands.check import report_lines
+from service.commands.predict import answer_lines, rows_in
 from service.commands.progress import ModelProgress, model_line
+from service.commands.versions import version_lines
+from service.commands.watch import changed_by, verdict_on
 from tests.unit.service.fakes import NOW, VERSION, FakeRegistry, failed, live, loading
 
 
@@ -69,3 +78,111 @@ def test_what_a_file_says_does_not_steer_the_terminal() -> None:
     )
     assert "\x1b" not in told and "\x07" not in told and "\nverdict: ok" not in told
     assert "\\x1b]0;owned\\x07é 日本" in told and told.endswith("verdict: corrupt_artifact: no\\x1b[2J\\r\\nverdict: ok\\ud800")
+
+
+RANKED = {"model": "als", "version": "v1", "user_id": 1, "items": [{"item_id": "é\x1b[2J", "score": 0.5, "title": None}]}
+EXPLAINED = {"item_id": 7, "score": 12.3456789, "kinds": ["a", "b"], "because": [{"item_id": 8, "contribution": -0.25}]}
+ROWS = {"model": "m", "version": "v", "predictions": ["no", "yes"], "probabilities": [[0.75, 0.25], [0.5, 0.5]], "classes": ["no", "yes"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (RANKED, ["als v1 for user 1", "  item_id   score  title", "  é\\x1b[2J    0.5      -"]),
+        (
+            {"model": "h", "version": "v", "item_id": 3, "items": [EXPLAINED]},
+            ["h v like 3", "  item_id    score  kinds  because", "        7  12.3457  a, b   8 (-0.25)"],
+        ),
+        ({"model": "h", "version": "v", "items": []}, ["h v", "  item_id  score"]),
+        (
+            {"model": "h", "version": "v", "results": [{"user_id": 9, "error": {"detail": "no user 9"}}]},
+            ["h v for user 9: no user 9"],
+        ),
+        (ROWS, ["m v", "  row  prediction  p(no)  p(yes)", "    0  no           0.75    0.25", "    1  yes           0.5     0.5"]),
+        ({"model": "m", "version": "v", "predictions": [[1.0, 2.5]]}, ["m v", "  row  prediction", "    0  1.0, 2.5"]),
+        (
+            {
+                "model": "m",
+                "version": "v",
+                "predictions": [[0, 1]],
+                "probabilities": [[[0.5, 0.5], [0.25, 0.75]]],
+                "classes": [[0, 1], [0, 1]],
+            },
+            ["m v", "  row  prediction  output 0  output 1", "    0  0, 1        0.5, 0.5  0.25, 0.75"],
+        ),
+    ],
+    ids=["items", "like an item", "no items", "an unknown user", "classes", "outputs", "outputs with classes"],
+)
+def test_an_answer_as_a_table(answer: dict[str, Any], lines: list[str]) -> None:
+    assert answer_lines(answer) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("[[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
+        ("[1, null]", [[1, None]]),
+        ('{"age": 3}', [{"age": 3}]),
+        ('{"instances": [[1]]}', [[1]]),
+        ('[1, 2]\n\n{"a": 1}\n', [[1, 2], {"a": 1}]),
+        ("7", [7]),
+    ],
+)
+def test_rows_of_a_file(text: str, rows: list[Any]) -> None:
+    assert rows_in(text) == rows
+
+
+def status(name: str, word: str = "ready", **members: Any) -> ModelStatus:
+    return ModelStatus(name, word, **members)
+
+
+def test_watching_follows_the_events() -> None:
+    models: dict[str, ModelStatus] = {}
+    assert changed_by(Snapshot([status("a", "loading"), status("b")]), models) == [status("a", "loading"), status("b")]
+    assert verdict_on(models) is None
+    (moved,) = changed_by(Progress("a", "downloading", 0.5, 1, 2, 3.0, "why"), models)
+    assert (moved.phase, moved.progress, moved.bytes_total, moved.reason, moved.status) == ("downloading", 0.5, 2, "why", "loading")
+    assert changed_by(Progress("unheard of"), models) == []
+    assert changed_by(Transition("a", "", "", "", "", "", status("a")), models) == [status("a")]
+    assert verdict_on(models) == ""
+    assert changed_by(Snapshot([]), models) == [] and verdict_on(models) == "no model is configured"
+
+
+@pytest.mark.parametrize(
+    ("model", "verdict"),
+    [
+        (status("a", "unloaded"), "will not be ready: a"),
+        (status("a", "error", failure=Failure("t", "m", retryable=False)), "will not be ready: a"),
+        (status("a", "error", failure=Failure("t", "m", retryable=True)), None),
+        (status("a", "not_started"), None),
+        (status("a", "unloaded", required=False), ""),
+        (status("a", stale=True, failure=Failure("t", "m")), ""),
+    ],
+)
+def test_what_is_waited_for(model: ModelStatus, verdict: str | None) -> None:
+    assert verdict_on({"a": model, "b": status("b")}) == verdict
+
+
+def test_the_versions_of_a_model() -> None:
+    kept = [
+        KeptVersion("v2", live=True, pinned=True, family="factors", artifact_bytes=1000, metrics={"ndcg@10": 0.12345}),
+        KeptVersion("v1"),
+    ]
+    lines = version_lines(Versions("als", kept, live="v2"))
+    assert [line.split() for line in lines[2:]] == [
+        ["v2", "live", "pinned", "factors", "-", "1.0", "kB", "-", "ndcg@10", "0.1235"],
+        ["v1", "-", "-", "-", "-", "-"],
+    ]
+    assert version_lines(Versions("als", [])) == ["als: no version is kept"]
+
+
+def test_bars_on_a_terminal() -> None:
+    stream = io.StringIO()
+    bars = Bars(Console(file=stream, force_terminal=True, width=100, color_system=None))
+    views = FakeRegistry(live(), loading("b[bold]pr"), failed("x")).snapshot()
+    bars.show_models([view.to_json(NOW) for view in views])
+    bars.end()
+    als, bpr, x = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).rstrip().splitlines()[-3:]
+    assert als.split()[:2] == ["als", "ready"] and VERSION in als
+    assert bpr.split()[:2] == ["b[bold]pr", "downloading"] and bpr.endswith("25 B of 100 B")
+    assert "source_unavailable it is" in x

@@ -203,13 +203,18 @@ def test_a_hybrid_names_the_versions_of_its_parts(client: Client) -> None:
     assert client.get_model_metadata("content_based")["inputs"][0]["name"] == "liked"
 
 
+def entry_of(client: Client, name: str) -> dict[str, Any]:
+    """Of the repository's index."""
+    return next(each for each in client.get_model_repository_index() if each["name"] == name)
+
+
 def test_the_repository(client: Client) -> None:
-    index = {each["name"]: each for each in client.get_model_repository_index()}
-    assert index["linear"]["state"] == "READY" and index["linear"]["version"]
+    assert entry_of(client, "linear")["state"] == "READY" and entry_of(client, "linear")["version"]
     client.unload_model("linear", headers=ADMIN)
     assert not client.is_model_ready("linear")
-    (entry,) = (each for each in client.get_model_repository_index() if each["name"] == "linear")
-    assert (entry["state"], entry["reason"], "version" in entry) == ("UNAVAILABLE", "unloaded", False)
+    # Until its arrays are unmapped it is UNLOADING.
+    wait_until_sync(lambda: entry_of(client, "linear")["state"] == "UNAVAILABLE", 60)
+    assert (entry_of(client, "linear")["reason"], "version" in entry_of(client, "linear")) == ("unloaded", False)
     with pytest.raises(InferenceServerException, match="linear is not ready: unloaded"):
         client.infer("linear", [given("input", "FP64", ROWS)])
     client.load_model("linear", headers=ADMIN)

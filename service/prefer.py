@@ -28,6 +28,8 @@ _PREFERENCE = re.compile(
     rf'(?:;(?:[^",]|{_QUOTED})*)?'  # parameters: nobody defined any for `wait`
     r"(?:,|$)"
 )
+_NUMBER = re.compile(r"[-+0-9.eE]+")
+"""What may be a number in an address: `float` would also take 1_000, blanks around it and digits of other scripts."""
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -51,7 +53,7 @@ def query_wait_s(request: web.Request, limit_s: float = ADMIN_WAIT_LIMIT_S) -> f
     if text is None:
         return None
     try:
-        seconds = float(text)
+        seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:

@@ -42,7 +42,7 @@ def test_the_wait_of_a_command(query: str, seconds: float | None) -> None:
     assert query_wait_s(make_mocked_request("POST", "/x" + query), 60.0) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf"])
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf", "1_0", "%D9%A3", "%202"])
 def test_a_wait_that_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidField) as caught:
         query_wait_s(make_mocked_request("POST", f"/x?wait={text}"))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fuzzing import EXAMPLES, artifacts, fuzz, is_question, stalled_source
+from tests.acceptance.fuzzing import EXAMPLES, HANG_GUARD_S, artifacts, fuzz, is_question, stalled_source
 from tests.acceptance.running import serving
+
+pytestmark = pytest.mark.timeout(HANG_GUARD_S)
 
 # Which fields a question may have depends on what the model is; the description says the fields of all kinds.
 KIND_DECIDES = {"checks.positive_data_acceptance": {"enabled": False}}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from service.routes import ROUTES
-from tests.acceptance.fuzzing import ENDLESS, KINDS, artifacts, fuzz, is_reading, stalled_source
+from tests.acceptance.fuzzing import ENDLESS, HANG_GUARD_S, KINDS, artifacts, fuzz, is_reading, stalled_source
 from tests.acceptance.running import serving
+
+pytestmark = pytest.mark.timeout(HANG_GUARD_S)
 
 
 def test_every_route_is_of_one_kind_but_those_without_an_end() -> None:

@@ -13,12 +13,14 @@ class Turn:
     """Times are nanoseconds of the monotonic clock, 0 until then.
 
     began_ns, ended_ns: of the work itself, after the wait for it. calls, rows: what was worked on together, this call among it.
+    is_given_up: nobody waits for the answer any more; work in steps ends at the next one.
     """
 
     began_ns: int = 0
     ended_ns: int = 0
     calls: int = 1
     rows: int = 1
+    is_given_up: bool = False
 
     @property
     def took_s(self) -> float | None:

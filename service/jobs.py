@@ -44,12 +44,20 @@ _ROWS_COUNTED = 256
 Answer = list[Ranking | UnknownEntity] | Predictions
 
 
+COST_AT_ONCE = 100_000_000
+"""Multiply-adds of one step for many users, some hundredths of a second: a thread cannot be stopped but between steps."""
+
+
+class GivenUp(Exception):
+    """The work was left because nobody waits for it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run` does the work, wherever it is called, at about `cost` multiply-adds."""
+    """`run` does the work, wherever it is called, at about `cost` multiply-adds. It raises GivenUp where its turn is given up."""
 
     cost: int
-    run: Callable[[], Answer]
+    run: Callable[[Turn], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,9 @@ def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
         if len(asked.query.users) and len(asked.query.liked) and scorer.family != "hybrid":
             raise InvalidQuery("liked", "give user_id or liked, not both: only a hybrid takes them together")
         recommender = cast(RecommenderScorer, scorer)
-        return Job(recommender.cost(asked.query), partial(_ranked, asked, recommender))
+        cost = recommender.cost(asked.query)
+        step = max(1, COST_AT_ONCE * asked.query.subjects // max(1, cost))
+        return Job(cost, partial(_ranked, asked, recommender, step))
     if scorer.kind == "recommender":
         raise InvalidQuery("instances", "this model recommends items: ask it with user_id, users or liked")
     if scorer.kind == "hosted":
@@ -78,13 +88,27 @@ def job_of(asked: Asked, scorer: Scorer) -> Job | Remote:
     return Job(_cost_of(asked, estimator), partial(_predicted, asked.instances, estimator))
 
 
-def _ranked(asked: TopK, scorer: RecommenderScorer) -> Answer:
+def _ranked(asked: TopK, scorer: RecommenderScorer, step: int, turn: Turn) -> Answer:
     query = fitted(asked, scorer)
+    if len(query.users) > step:
+        starts = range(0, len(query.users), step)
+        return [answer for begin in starts for answer in _ranked_slice(query, begin, step, scorer, turn)]
     answers = scorer.recommend(query)
     if query.similar_to is None:
         return answers
     # Whom it is for, as the model names it: an address has only text.
     return [replace(answer, user=query.similar_to) if isinstance(answer, Ranking) else answer for answer in answers]
+
+
+def _ranked_slice(query: Query, begin: int, step: int, scorer: RecommenderScorer, turn: Turn) -> list[Ranking | UnknownEntity]:
+    if turn.is_given_up:
+        raise GivenUp
+    answers = scorer.recommend(replace(query, users=query.users[begin : begin + step]))
+    # A user that is not known is named by where it stands among all, and not as the only one where the slice has no other.
+    return [
+        UnknownEntity(f"users[{begin + at}]", answer.message) if isinstance(answer, UnknownEntity) else answer
+        for at, answer in enumerate(answers)
+    ]
 
 
 def fitted(asked: TopK, scorer: RecommenderScorer) -> Query:
@@ -144,11 +168,11 @@ def _cost_of(asked: Rows, scorer: EstimatorScorer) -> int:
     return scorer.cost_of(rows) + _PER_CELL * cells
 
 
-def _predicted(rows: Sequence[Any], scorer: EstimatorScorer) -> Predictions:
+def _predicted(rows: Sequence[Any], scorer: EstimatorScorer, turn: Turn) -> Predictions:
     """The predictions of all rows, some of them at a time. Raises InvalidQuery, its field counted from the first of all."""
     width = max(1, max((len(row) for row in rows[:1] if isinstance(row, list | dict)), default=1))
     step = max(1, CELLS_AT_ONCE // width)
-    answers = [_slice(rows, begin, step, scorer) for begin in range(0, len(rows), step)]
+    answers = [_slice(rows, begin, step, scorer, turn) for begin in range(0, len(rows), step)]
     first = answers[0]
     if len(answers) == 1:
         return first
@@ -159,7 +183,9 @@ def _predicted(rows: Sequence[Any], scorer: EstimatorScorer) -> Predictions:
     return Predictions(predictions, probabilities, first.classes)
 
 
-def _slice(rows: Sequence[Any], begin: int, step: int, scorer: EstimatorScorer) -> Predictions:
+def _slice(rows: Sequence[Any], begin: int, step: int, scorer: EstimatorScorer, turn: Turn) -> Predictions:
+    if turn.is_given_up:
+        raise GivenUp
     try:
         return scorer.predict(rows[begin : begin + step])
     except RequestError as error:

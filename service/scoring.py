@@ -118,21 +118,21 @@ class Scoring:
             if job.cost <= self._inline_cost:
                 began_ns = time.monotonic_ns()
                 try:
-                    return job.run()
+                    return job.run(Turn())
                 finally:
                     call.infer_ns = time.monotonic_ns() - began_ns
-            work = self._in_thread(place, job, call, queue_s, held)
+            turns = self._of_threads[place.model]
+            turn = turns.join(place.model, job.cost, queue_s)
+            held.callback(turns.leave, turn, job.cost)
+            place.hold()
+            held.callback(place.let_go)
+            work = self._pool.submit(_timed, job, turn, call, time.monotonic_ns())
             self._release_after(work, held.pop_all())
-        async with asyncio.timeout(timeout_s):
-            return await asyncio.wrap_future(work)  # who gives up before a thread takes it, takes it out of the queue
-
-    def _in_thread(self, place: Place, job: Job, call: Call, queue_s: float | None, held: ExitStack) -> Future[Answer]:
-        turns = self._of_threads[place.model]
-        turn = turns.join(place.model, job.cost, queue_s)
-        held.callback(turns.leave, turn, job.cost)
-        place.hold()
-        held.callback(place.let_go)
-        return self._pool.submit(_timed, job.run, turn, call, time.monotonic_ns())
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(work)  # who gives up before a thread takes it, takes it out of the queue
+        finally:
+            turn.is_given_up = True
 
     async def _elsewhere(self, model: str, job: Remote, timeout_s: float, call: Call, queue_s: float | None) -> Answer:
         turns = self._of_processes[model]
@@ -169,12 +169,13 @@ def _step_back() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)  # on Linux a thread has a priority of its own
 
 
-def _timed(run: Callable[[], T], turn: Turn, call: Call, submitted_ns: int) -> T:
-    """`run`, and how long it waited and took."""
+def _timed(job: Job, turn: Turn, call: Call, submitted_ns: int) -> Answer:
+    """What the job answers, and how long it waited and took."""
     turn.began_ns = time.monotonic_ns()
     call.queue_ns = turn.began_ns - submitted_ns
     try:
-        return run()
+        answer = job.run(turn)
+        turn.ended_ns = time.monotonic_ns()  # what failed, or was left, teaches nothing about how long an answer takes
+        return answer
     finally:
-        turn.ended_ns = time.monotonic_ns()
-        call.infer_ns = turn.ended_ns - turn.began_ns
+        call.infer_ns = time.monotonic_ns() - turn.began_ns

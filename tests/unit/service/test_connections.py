@@ -15,8 +15,8 @@ import pytest
 
 from service.connections import LEAST_BYTES
 from tests.support import wait_until
+from tests.unit.service.conftest import Running
 from tests.unit.service.fakes import FakeItems, FakeRegistry, FakeScorer, live
-from tests.unit.service.test_server import Running, running
 
 SHORT = {"header_timeout_s": 0.2, "body_timeout_s": 0.2, "send_timeout_s": 0.3, "keep_alive_s": 5.0}
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,10 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -22,31 +19,8 @@ from service.app import build_app
 from service.keys import SCORING, STOPPING
 from service.server import serve
 from tests.support import wait_until
+from tests.unit.service.conftest import Running
 from tests.unit.service.fakes import FakeRegistry, FakeScorer, live, loading, settings_for
-
-Running = Callable[..., Any]
-
-
-@pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
-    """`async with running(registry, **server_settings) as (url, app, task)`: the real `serve` over a fake registry."""
-
-    @asynccontextmanager
-    async def start(
-        registry: FakeRegistry, environ: dict[str, str] | None = None, **server: Any
-    ) -> AsyncIterator[tuple[str, Any, Awaitable[None]]]:
-        settings = settings_for(registry, tmp_path, **server)
-        app = build_app(settings, supervisor=registry, environ=environ or {})
-        monkeypatch.setattr(service.server, "build_app", lambda settings, environ: app)
-        urls: list[str] = []
-        task = asyncio.create_task(serve(settings, environ=environ or {}, on_listening=urls.append))
-        await wait_until(lambda: urls or task.done())
-        yield urls[0], app, task
-        if not task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, 20)
-
-    return start
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -142,6 +142,15 @@ def deaf(client: Client) -> socket.socket:
     return connection
 
 
+def assert_cut(connection: socket.socket) -> None:
+    """The server has hung up in the middle. Raises TimeoutError where it still has something to say."""
+    connection.settimeout(10)
+    received = b""
+    while chunk := connection.recv(1 << 16):
+        received = received[-16:] + chunk
+    assert not received.endswith(b"\r\n0\r\n\r\n"), "the stream was brought to its end"
+
+
 async def fill(client: Client, registry: FakeRegistry) -> None:
     """Tell more than the kernel keeps for a client: until a write waits, and then as much again."""
     lines = 0
@@ -155,10 +164,11 @@ async def test_a_client_that_does_not_read_falls_out_of_the_log_and_is_let_go(cl
     monkeypatch.setattr(service.routes.events, "STALLED_S", 0.2)
     registry = FakeRegistry(live())
     client = await client_of(registry)
-    with deaf(client):
+    with deaf(client) as connection:
         await wait_until(lambda: log_of(client).readers == 1)
         await fill(client, registry)
         await wait_until(lambda: log_of(client).readers == 0)
+        await asyncio.to_thread(assert_cut, connection)
 
 
 async def test_the_end_waits_for_no_client_that_does_not_read(client_of: ClientOf) -> None:

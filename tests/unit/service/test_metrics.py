@@ -99,6 +99,7 @@ async def test_calls_are_counted_by_how_they_ended(client_of: ClientOf) -> None:
     assert of(samples, "requests_total", model="trees", outcome="loading") == 1
     assert of(samples, "request_duration_seconds_count", model="als", outcome="ok") == 2
     assert of(samples, "request_duration_seconds_bucket", model="als", outcome="ok", le="10.0") == 2
+    assert 0 < of(samples, "request_duration_seconds_sum", model="als", outcome="ok") < 20
     assert of(samples, "requests_in_flight", model="als") == 0
 
 

@@ -96,3 +96,4 @@ def test_the_filter_keeps_the_routes_that_have_the_words() -> None:
 
 def test_text_goes_where_it_stands_among_the_elements() -> None:
     assert written(element("p", *prose("a `b` c `d`"), " e")).endswith("<p>a <code>b</code> c <code>d</code> e</p>")
+    assert written(element("p", "a", "b", element("i"), "c", "d")).endswith("<p>ab<i></i>cd</p>")

@@ -56,7 +56,10 @@ def _parts(estimator: Any) -> list[tuple[Any, Sequence[int]]] | None:
 
 
 def _does_nothing(step: Any) -> bool:
-    return step is None or (isinstance(step, str) and step in _NOTHING_DONE)
+    """Also "passthrough" as a fitted column transformer has it; what passes is numbers, or the next step could not take it."""
+    if step is None or isinstance(step, str):
+        return step in _NOTHING_DONE
+    return hasattr(step, "inverse_func") and getattr(step, "func", step) is None
 
 
 def _fitted_columns(estimator: Any) -> Sequence[Any] | None:

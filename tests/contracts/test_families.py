@@ -7,9 +7,10 @@ A family that is listed without a module in `tests.contracts.families` fails. Do
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,34 @@ def test_scores_fall_and_unknown_ids_are_said_so(recommender: Loaded) -> None:
         scorer.recommend(Query(liked=made.liked, fields=["no such column"]))
     assert refused.value.field == "fields[0]"
     assert all(isinstance(words, str) for words in scorer.ids_in_words().values())
+
+
+def kinds_of(ids: Iterable[object]) -> str:
+    kinds = {"int" if isinstance(id, int) else "str" for id in ids}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def test_a_recommender_says_which_ids_it_takes_and_gives(recommender: Loaded) -> None:
+    made, _, scorer = recommender
+    form = scorer.form()
+    assert form.users == (kinds_of(made.users) if made.users else None)
+    (answer,) = scorer.recommend(Query(liked=made.liked, k=10_000, exclude_seen=False))
+    assert form.items == kinds_of(answer.items)
+    if not form.has_categories:
+        with pytest.raises(InvalidQuery, match="categor"):
+            scorer.recommend(Query(liked=made.liked, categories=["x"]))
+
+
+def test_an_estimator_says_which_rows_it_takes_and_what_it_gives(estimator: Loaded) -> None:
+    made, _, scorer = estimator
+    form, answer = scorer.form(), scorer.predict(made.rows)
+    assert form.takes == "rows" and form.signature.features in (0, len(made.rows[0]))
+    assert form.has_probabilities == (answer.probabilities is not None)
+    assert form.text == {at for at, value in enumerate(list(made.rows[0])) if isinstance(value, str)}
+    if answer.classes is not None:
+        assert json.loads(json.dumps(form.signature.classes)) == list(answer.classes)
+    width = len(answer.predictions[0]) if isinstance(answer.predictions[0], list) else 1
+    assert form.signature.outputs == width
 
 
 def test_what_is_liked_is_no_answer_unless_it_is_wanted(recommender: Loaded) -> None:

@@ -3,14 +3,16 @@
 Covers: which tensors are where, the response's compression, request parameters that every model takes. Does not cover: elements
 (`json_data`, `binary_data`), what a model makes of tensors (`rows`, `rankings`).
 
-Unknown members of the JSON are refused by name, and so are parameters that would change an answer if they were known here.
-Those of other servers that mean nothing to a model without state are passed over (`_PASSED_OVER`).
+NaN stands for null, as tritonclient and others write it. Unknown members of the JSON are refused by name, and so are parameters
+that would change an answer if they were known here. Those of other servers that mean nothing to a model without state are
+passed over (`_PASSED_OVER`).
 
 Source: kserve/open-inference-protocol, inference_rest; triton-inference-server/server, extension_binary_data.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from service.body import decode
-from service.errors import InvalidField
+from service.errors import InvalidField, MalformedBody
 from service.replies import reply
 from service.routes.v2.binary_data import read_binary, write_binary
 from service.routes.v2.datatypes import Tensor
@@ -41,6 +43,8 @@ _PASSED_OVER = frozenset(
         "triton_enable_empty_final_response",
     )
 )
+_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|NaN', re.DOTALL)
+"""A string, or what clients write for null though it is no JSON; it never looks at a byte twice."""
 _COMPRESSED_FROM = 1 << 10
 """Shorter answers fit into one packet as they are."""
 
@@ -70,7 +74,7 @@ class Inference:
 def read_request(raw: bytes, header_length: str | None) -> Inference:
     """The request of a body; `header_length` is the header of that name, None without one. Raises MalformedBody, InvalidField."""
     length = len(raw) if header_length is None else _length(header_length, len(raw))
-    request = decode(raw if length == len(raw) else raw[:length], _decode_request)
+    request = _decoded(raw if length == len(raw) else raw[:length])
     parameters = dict(request.parameters or {})
     is_binary = _flag("parameters", _ALL_BINARY, parameters)
     return Inference(
@@ -123,6 +127,15 @@ def require_known(what: str, names: Mapping[str, Any], known: Mapping[str, Any])
     if unknown is not None:
         there = f"there are {', '.join(known)}" if known else "there are none"
         raise InvalidField(what, f"{unknown!r} is unknown: {there}")
+
+
+def _decoded(header: bytes) -> InferenceRequest:
+    try:
+        return decode(header, _decode_request)
+    except MalformedBody:
+        if b"NaN" not in header:
+            raise
+        return decode(_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], header), _decode_request)
 
 
 def _length(text: str, available: int) -> int:

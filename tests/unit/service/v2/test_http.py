@@ -166,6 +166,16 @@ async def test_wrong_messages_are_refused_by_name(client_of: ClientOf, sent: tup
     assert (await error_of(await client.post(INFER, data=body, headers=headers), 400)).startswith(told)
 
 
+async def test_nan_is_null_but_not_in_text(client_of: ClientOf) -> None:
+    client = await client_of(estimator())
+    told = '{"id": "\\"NaN", "inputs": [{"name": "input", "datatype": "FP64", "shape": [1, 2], "data": [[1, NaN]]}]}'
+    response = await client.post(INFER, data=told.encode(), headers={"Content-Type": "application/json"})
+    body = await response.json()
+    assert (response.status, body["id"], body["outputs"][0]["data"]) == (200, '"NaN', [None])
+    for wrong in (told[:-1], told + '"' * 100_000, told.replace("NaN]", "Nan]"), "NaN", '"' + '\\"' * 100_000 + "NaN"):
+        assert await error_of(await client.post(INFER, data=wrong.encode()), 400)
+
+
 async def test_parameters_of_other_servers_are_passed_over(client_of: ClientOf) -> None:
     client = await client_of(estimator())
     inputs = [{**ROWS, "parameters": {"content_type": "np"}}]

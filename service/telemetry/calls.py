@@ -8,7 +8,7 @@ loop only, but for the times of one call, which its thread sets. Does not cover:
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -103,9 +103,9 @@ class Calls:
     def __init__(self, *, clock_ns: Callable[[], int] = time.monotonic_ns, wall_s: Callable[[], float] = time.time) -> None:
         self._clock_ns = clock_ns
         self._wall_s = wall_s
-        self._latency: dict[tuple[str, Outcome], Histogram] = {}
-        self._versions: dict[str, dict[str, Statistics]] = {}
-        self._recent: dict[str, Recent] = {}
+        self._latency: defaultdict[tuple[str, Outcome], Histogram] = defaultdict(Histogram)
+        self._versions: defaultdict[str, defaultdict[str, Statistics]] = defaultdict(lambda: defaultdict(Statistics))
+        self._recent: defaultdict[str, Recent] = defaultdict(Recent)
         self._in_flight: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -121,12 +121,11 @@ class Calls:
         self._in_flight[call.model] -= 1
         now_ns = self._clock_ns()
         took_ns = now_ns - call.began_ns + call.input_ns
-        self._latency.setdefault((call.model, outcome), Histogram()).add(took_ns)
+        self._latency[call.model, outcome].add(took_ns)
         answered_ns = took_ns if outcome is Outcome.OK else None
-        self._recent.setdefault(call.model, Recent()).add(now_ns // NS, answered_ns, outcome in FAILURES)
+        self._recent[call.model].add(now_ns // NS, answered_ns, outcome in FAILURES)
         if call.version is not None and outcome is not Outcome.ABANDONED:
-            kept = self._versions.setdefault(call.model, {}).setdefault(call.version, Statistics())
-            _add(kept, call, took_ns, self._wall_s(), is_success=outcome is Outcome.OK)
+            _add(self._versions[call.model][call.version], call, took_ns, self._wall_s(), is_success=outcome is Outcome.OK)
 
     def in_flight(self, model: str) -> int:
         """Calls that began and have not ended, those that wait for their model included."""
@@ -143,13 +142,13 @@ class Calls:
 
     def statistics(self, model: str) -> Mapping[str, Statistics]:
         """Version -> its totals, of those that answered calls and still serve or drain."""
-        return self._versions.get(model, {})
+        return dict(self._versions[model]) if model in self._versions else {}
 
     def keep(self, model: str, versions: Collection[str]) -> None:
         """Forget the statistics of all versions but these."""
-        kept = self._versions.get(model, {})
-        for version in kept.keys() - set(versions):
-            del kept[version]
+        if model in self._versions:
+            for version in self._versions[model].keys() - set(versions):
+                del self._versions[model][version]
 
     def seconds(self, model: str) -> list[tuple[int, Second]]:
         """The last two minutes, only seconds in which calls ended, each with its Unix time."""

@@ -66,10 +66,16 @@ def _operation(operation: Operation) -> Iterator[str]:
     yield "| status | what | body |"
     yield "|---|---|---|"
     for answer in operation.answers:
-        documents = ", ".join(_type(content.type) if content.type else f"`{content.media_type}`" for content in answer.contents)
+        documents = ", ".join(_content(content) for content in answer.contents)
         yield f"| {answer.status} | {cell(answer.words)} | {documents} |"
     yield ""
     yield from _examples(content for answer in operation.answers if answer.status.startswith("2") for content in answer.contents)
+
+
+def _content(content: Content) -> str:
+    """The type of JSON; of anything else the media type too."""
+    shown = [] if content.type and content.media_type.endswith("json") else [f"`{content.media_type}`"]
+    return ": ".join([*shown, *([_type(content.type)] if content.type else [])])
 
 
 def _examples(contents: Iterable[Content]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from service.reference.schemas import Field, Piece, fields_of, sentences, type_o
 Document = Mapping[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 EVENT_STREAM = "text/event-stream"
+_STRING, _ANYTHING = type_of({"type": "string"}), type_of({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body, sent or answered: its media type, its type in words (of JSON alone), and examples by name."""
+    """A body, sent or answered: its media type, its type in words (none where the media type says it all), and examples by name."""
 
     media_type: str
     type: tuple[Piece, ...]
@@ -145,10 +146,13 @@ def _answer(document: Document, status: str, said: Mapping[str, Any]) -> Answer:
 
 
 def _contents(said: Mapping[str, Any]) -> tuple[Content, ...]:
-    return tuple(
-        Content(media_type, type_of(content.get("schema", {})) if "json" in media_type else (), dict(_examples(content)))
-        for media_type, content in said.get("content", {}).items()
-    )
+    found = []
+    for media_type, content in said.get("content", {}).items():
+        type = type_of(content.get("schema", {}))
+        # Of a page or a file, "string" says nothing that its media type does not.
+        is_text = "json" not in media_type and type in (_STRING, _ANYTHING)
+        found.append(Content(media_type, () if is_text else type, dict(_examples(content))))
+    return tuple(found)
 
 
 def _examples(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -74,8 +74,11 @@ def _array(schema: Schema) -> Iterator[Piece]:
                 yield Piece(", ")
             yield from _pieces(place)
     elif schema.get("items"):
-        yield Piece("array of ")
+        is_union = "$ref" not in schema["items"] and any(key in schema["items"] for key in ("anyOf", "oneOf"))
+        yield Piece("array of (" if is_union else "array of ")
         yield from _pieces(schema["items"])
+        if is_union:
+            yield Piece(")")
     else:
         yield Piece("array")
 
@@ -88,9 +91,11 @@ def fields_of(schema: Schema) -> tuple[Field, ...]:
 
 def words_of(schema: Schema) -> str:
     """What a value means, then its bounds and its default, as sentences."""
+    # Of "a number or null" it may be the number that is described.
+    told = [choice["description"] for choice in _choices(schema) if choice.get("description")][:1]
     # A default of null says no more than that the field may be left out.
     default = [] if schema.get("default") is None else [f"default `{json.dumps(schema['default'])}`"]
-    return sentences(schema.get("description", ""), *_bounds(schema), *default)
+    return sentences(*told, *_bounds(schema), *default)
 
 
 def sentences(*told: str) -> str:
@@ -98,26 +103,30 @@ def sentences(*told: str) -> str:
     return " ".join(f"{words[0].upper()}{words[1:].removesuffix('.')}." for words in map(str.strip, told) if words)
 
 
-_BOUNDS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "more than {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "less than {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "pattern": "matches `{}`",
-    "format": "format {}",
-}
+# The two keys, and how both together, the first alone and the second alone are said.
+_RANGES = (
+    ("minimum", "maximum", ("{0} to {1}", "at least {0}", "at most {1}")),
+    ("exclusiveMinimum", "exclusiveMaximum", ("more than {0} and less than {1}", "more than {0}", "less than {1}")),
+    ("minLength", "maxLength", ("{0} to {1} characters", "length at least {0}", "at most {1} characters")),
+    ("minItems", "maxItems", ("{0} to {1} entries", "length at least {0}", "at most {1} entries")),
+)
 
 
 def _bounds(schema: Schema) -> Iterator[str]:
-    for choice in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        for key, words in _BOUNDS.items():
-            if key in choice:
-                value = choice[key]
-                yield words.format(value if isinstance(value, str) else f"{value:,}")
+    for choice in _choices(schema):
+        for least, most, (both, first, second) in _RANGES:
+            words = {(True, True): both, (True, False): first, (False, True): second}.get((least in choice, most in choice))
+            if words is not None:
+                yield words.format(_number(choice.get(least)), _number(choice.get(most)))
+        yield from (f"{words} `{choice[key]}`" for key, words in (("pattern", "matches"), ("format", "format")) if key in choice)
+
+
+def _choices(schema: Schema) -> tuple[Schema, ...]:
+    return (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()))
+
+
+def _number(value: float | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if value is not None else ""
 
 
 def name_of(reference: str) -> str:

@@ -184,5 +184,5 @@ def test_bars_on_a_terminal() -> None:
     bars.end()
     als, bpr, x = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).rstrip().splitlines()[-3:]
     assert als.split()[:2] == ["als", "ready"] and VERSION in als
-    assert bpr.split()[:2] == ["b[bold]pr", "downloading"] and bpr.endswith("25 B of 100 B")
+    assert bpr.split()[:2] == ["b[bold]pr", "downloading"] and bpr.rstrip().endswith("25 B of 100 B")
     assert "source_unavailable it is" in x

@@ -97,6 +97,7 @@ def test_a_broken_stream_is_resumed_after_the_last_whole_event() -> None:
     assert stream.opened(OPENED) is None
     assert len(list(stream.feed(event("progress", {"model": "bpr"}, "boot-8")))) == 1
     assert stream.last_event_id == "boot-8"
+    assert stream.lost(Lost("cut")) == 0.25  # not as after a second loss in a row
 
 
 def test_a_silent_server_is_tried_again_less_often_and_not_for_ever() -> None:

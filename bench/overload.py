@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
             self._head, self._buffer, data = head.lower(), b"", rest
             self._missing = int(self._head.split(b"content-length:")[1].split(b"\r\n")[0])
         self._missing -= len(data)
-        if self._missing <= 0 and self.answer is not None:
+        if self._missing <= 0 and self.answer is not None and not self.answer.done():
             status, is_told = self._head.split(b" ", 2)[1].decode(), b"retry-after:" in self._head
             self._head = None
             self.answer.set_result((status, is_told))

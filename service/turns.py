@@ -126,7 +126,11 @@ class ProcessTurns:
     """Times as long as the quickest question, at which a question still counts as one that took as long as one."""
     _QUICK_S, _BURST = 0.005, 64
     """A model that is so quick is believed to answer so many rows as well: being wrong costs a fraction of a second, once."""
-    _PATIENCE_S, _LONGEST_PATIENCE_S = 10.0, 160.0
+    _PATIENCE_S, _LONGEST_PATIENCE_S = 1.0, 160.0
+    _AT_ITS_LEAST = 10.0
+    """Times as patient where even two rows took too long: that is how such a model is, and no disturbance."""
+    _TOO_LATE = 4.0
+    """Lateness, in times what a question may take, that is no disturbance any more; those that are in time make up for it."""
 
     def __init__(self) -> None:
         self._line = _Line()
@@ -134,7 +138,7 @@ class ProcessTurns:
         self._proven = 1
         self._patience_s = self._PATIENCE_S
         self._tries_at = 0.0
-        self._late_in_a_row = 0
+        self._lateness = 0.0
         self._learnt_of = 0
 
     @property
@@ -172,17 +176,14 @@ class ProcessTurns:
             self._proven = self._BURST if took_s <= self._QUICK_S else 1
         self._quickest_s = min(took_s, self._quickest_s * _FORGETS or took_s)
         enough_s = self._enough_s(longest_s)
-        if took_s <= enough_s:
-            self._late_in_a_row = 0
-            if turn.rows > self._proven:
-                self._proven, self._patience_s = turn.rows, self._PATIENCE_S
-        elif turn.calls == 1:
+        if took_s <= enough_s and turn.rows > self._proven:
+            self._proven, self._patience_s = turn.rows, self._PATIENCE_S
+        elif took_s > enough_s and turn.calls == 1:
             return  # it would have taken as long in any case
-        elif turn.rows > self._proven:
-            self._tries_at = now + self._patience_s
+        elif took_s > enough_s and turn.rows > self._proven:
+            self._tries_at = now + self._patience_s * (self._AT_ITS_LEAST if self._proven == 1 else 1.0)
             self._patience_s = min(2 * self._patience_s, self._LONGEST_PATIENCE_S)
-        else:
-            self._late_in_a_row += 1
-            if self._late_in_a_row > 1:  # once may be the machine's doing
-                self._proven = max(1, int(turn.rows * enough_s / took_s))
-                self._late_in_a_row = 0
+        self._lateness = max(0.0, self._lateness + took_s / enough_s - 1.0)
+        if self._lateness > self._TOO_LATE:
+            self._proven = max(1, min(self._proven, int(turn.rows * enough_s / took_s)))
+            self._lateness = 0.0

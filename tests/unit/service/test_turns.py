@@ -255,7 +255,7 @@ def test_a_quick_model_meets_a_burst_it_has_never_seen() -> None:
     assert process.refused == 0
 
 
-def test_one_late_question_changes_nothing_two_do() -> None:
+def test_a_late_question_changes_nothing_many_do() -> None:
     process = Process(10, 0.01)
     process.run(2, 500)
     process.run(0.1, 0)
@@ -267,6 +267,12 @@ def test_one_late_question_changes_nothing_two_do() -> None:
     process.forget()
     process.run(1, 500)
     assert process.refused == 0
+    for _ in range(20):  # every fifth is late
+        process.run(0.05, 500)
+        process.fixed = 30
+        process.run(0.01, 500)
+        process.fixed = 10
+    assert process.refused < 0.02 * len(process.waits_s)
     process.fixed, process.each = 0, 20
     process.run(3, 500)
     process.forget()

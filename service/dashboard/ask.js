@@ -37,6 +37,12 @@ function exampleRows(model) {
   return [Array(Math.min(model?.details?.features ?? 3, 500)).fill(0)];
 }
 
+/** JSON of rows, to be changed by hand: a list a line, or a name a line. */
+function writtenRows(rows) {
+  const lines = rows.map((row) => (Array.isArray(row) ? JSON.stringify(row) : JSON.stringify(row, null, 2)));
+  return `[${lines.join(",\n")}]`;
+}
+
 export class Ask {
   /** @param {() => Map<string, any>} models the status objects as they are now */
   constructor(models) {
@@ -93,8 +99,11 @@ export class Ask {
     byId("ask-estimator").hidden = !rows;
     const example = await this.exampleOf(model);
     if (this.model?.name !== model.name) return;
-    if (rows) byId("ask-instances").value = JSON.stringify(example?.body?.instances ?? exampleRows(model), null, 1);
-    else {
+    if (rows) {
+      const text = writtenRows(example?.body?.instances ?? exampleRows(model));
+      byId("ask-instances").value = text;
+      byId("ask-instances").rows = Math.min(14, Math.max(4, text.split("\n").length));
+    } else {
       const kind = example?.body?.liked ? "liked" : "user_id";
       document.querySelector(`input[name=subject][value=${kind}]`).checked = true;
       this.fillSubject();

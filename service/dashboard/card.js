@@ -8,6 +8,14 @@ export const STATES = { ready: "Ready", loading: "Loading", error: "Failed", unl
 const PHASES = ["queued", "downloading", "verifying", "loading", "warming", "live"];
 const RELOADING = { queued: "waiting to reload", downloading: "downloading a new version", verifying: "verifying a new version", training: "training a new version", loading: "loading a new version", warming: "warming a new version" };
 
+/** What ends a command, by the event of the story. */
+const OUTCOMES = {
+  published: (model) => `Done: version ${model.version} serves.`,
+  unchanged: () => "Done: the source has nothing new, the same version serves on.",
+  unload: () => "Unloaded.",
+  failed: null,
+};
+
 /** Slots of a cloned template by name. */
 const slotsOf = (root) => Object.fromEntries([...root.querySelectorAll("[data-slot]")].map((node) => [node.dataset.slot, node]));
 
@@ -56,6 +64,7 @@ export class Card {
     this.root = fragment.firstElementChild;
     this.slots = slotsOf(this.root);
     this.model = null;
+    this.awaited = null;
     this.root.dataset.model = name;
     const title = `model-${name}`;
     this.slots.name.id = title;
@@ -97,6 +106,7 @@ export class Card {
       if (!wanted && document.activeElement === button) slots.inside.firstElementChild.focus(); // else the place in the page is lost
       button.hidden = !wanted;
     }
+    this.settle(model);
     this.showInside();
   }
 
@@ -156,6 +166,30 @@ export class Card {
     const response = await fetch(`models/${this.root.dataset.model}/versions`, { cache: "no-store" }).catch(() => null);
     this.slots["versions-section"].hidden = !response?.ok;
     if (response?.ok) showVersions(this.slots.versions, await response.json());
+  }
+
+  /** A command is about to be sent: what comes of it is told when the model is at rest again. */
+  expect() {
+    this.awaited = this.model.story.at(-1)?.at ?? "";
+  }
+
+  expectNothing() {
+    this.awaited = null;
+  }
+
+  get isExpecting() {
+    return this.awaited !== null;
+  }
+
+  /** What came of the command that was sent last, once that is known. */
+  settle(model) {
+    if (!this.isExpecting || (model.phase !== null && model.phase !== "draining")) return;
+    const since = model.story.filter((line) => line.at > this.awaited);
+    const outcome = since.findLast((line) => line.event in OUTCOMES);
+    if (!outcome) return;
+    this.awaited = null;
+    const isGood = outcome.event !== "failed";
+    this.tell(isGood ? OUTCOMES[outcome.event](model) : "It failed: the reason stands above.", isGood ? "good" : "bad");
   }
 
   /** Say what came of a command. @param {"good" | "bad" | "busy"} kind */

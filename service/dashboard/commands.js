@@ -3,22 +3,23 @@ import { askForToken, command, confirmed, hasToken } from "./admin.js";
 import { size } from "./format.js";
 
 const COMMANDS = {
-  load: { method: "POST", path: "load", done: "Load accepted." },
+  load: { method: "POST", path: "load", done: "Accepted: it is loaded." },
   unload: {
     method: "POST",
     path: "unload",
-    done: "Unload accepted.",
+    done: "Accepted: it is unloaded.",
     ask: ["Unload", "Requests for it are answered with 503 until it is loaded again. Calls that run now are finished.", "Unload"],
   },
-  reload: { method: "POST", path: "reload", done: "Reload accepted: the source is asked. The same revision makes no new version." },
-  force: { method: "POST", path: "reload?force=true", done: "Reload accepted: it is loaded again in any case." },
+  reload: { method: "POST", path: "reload", done: "Accepted: the source is asked." },
+  force: { method: "POST", path: "reload?force=true", done: "Accepted: it is loaded again." },
   rollback: {
     method: "POST",
     path: "rollback",
     done: "Rolled back.",
+    isAtOnce: true,
     ask: ["Roll back", "The version before serves again, and stays until another is activated.", "Roll back"],
   },
-  clear: { method: "DELETE", path: "cache", done: "Cache cleared." },
+  clear: { method: "DELETE", path: "cache", done: "Cache cleared.", isAtOnce: true },
 };
 
 /** Carry a command out for a card: ask for the token or a confirmation where that is needed, and say what came of it. */
@@ -29,10 +30,15 @@ export async function carryOut(card, name, action) {
     const [title, words, yes] = wanted.ask;
     if (!(await confirmed(`${title} ${name}?`, words, yes))) return;
   }
+  const isAttempt = !wanted.isAtOnce;
+  if (isAttempt) card.expect();
   card.setBusy(true);
   card.tell("Sending…", "busy");
   const { ok, words, body } = await command(wanted.method, `models/${name}/${wanted.path}`);
   card.setBusy(false);
   const freed = ok && typeof body.freed_bytes === "number" ? ` ${size(body.freed_bytes)} freed.` : "";
+  // Where the model is at rest already, events have told what came of it before this answer was read.
+  if (ok && isAttempt && !card.isExpecting) return;
+  if (!ok) card.expectNothing();
   card.tell(ok ? wanted.done + freed : words, ok ? "good" : "bad");
 }

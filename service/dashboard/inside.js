@@ -19,8 +19,12 @@ const EVENTS = {
   published: "Went live",
   failed: "Failed",
   died: "Its process died",
+  drain: "Old version drains",
   released: "Old version released",
 };
+
+/** Why an attempt runs: the story says so where the attempt begins, not again on every line of it. */
+const CAUSES = ["start", "request", "reload", "retry", "poll", "watch", "operator"];
 
 const time = (at) => el("time", { datetime: at, title: moment(at) }, `${moment(at)} (${ago(at)})`);
 
@@ -67,7 +71,7 @@ export function showFacts(list, model) {
 export function showStory(list, story) {
   const lines = story.toReversed().map((line) => {
     const words = line.event === "phase" ? `${line.to[0].toUpperCase()}${line.to.slice(1)}` : (EVENTS[line.event] ?? line.event);
-    const says = ["start", line.event, words.toLowerCase()].includes(line.cause) || line.event === "phase" ? null : el("span", { class: "cause foreign" }, line.cause);
+    const says = CAUSES.includes(line.cause) ? null : el("span", { class: "cause foreign" }, line.cause);
     return el("li", { "data-event": line.event }, el("time", { datetime: line.at, title: moment(line.at) }, clock(line.at)), el("b", {}, words), says);
   });
   list.replaceChildren(...(lines.length ? lines : [el("li", {}, "Nothing has happened so far.")]));

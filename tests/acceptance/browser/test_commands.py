@@ -5,6 +5,7 @@ Does not cover: what a command does to a model (`tests/acceptance/test_operating
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
@@ -29,12 +30,14 @@ def test_a_reload_needs_the_right_token(browser: Browser, tmp_path: Path) -> Non
         expect(page.page.locator("#token-word")).to_have_text("Token set")
         page.open_details("als")
         page.press("als", "force")
-        expect(page.slot("als", "outcome")).to_contain_text("Reload accepted")
+        expect(page.slot("als", "outcome")).to_have_text(re.compile(r"^Done: version \S+ serves\.$"))
         expect(page.slot("als", "story").locator("[data-event=reload]")).to_have_count(1)
         expect(page.slot("als", "story").locator("[data-event=published]")).to_have_count(2)
         page.wait_state("als", "ready")
         assert server.model("als")["version"] != version
         expect(page.slot("als", "facts")).to_contain_text(server.model("als")["version"])
+        page.press("als", "reload")
+        expect(page.slot("als", "outcome")).to_contain_text("the source has nothing new")
         # Kept by the tab alone.
         assert page.page.evaluate("Object.values(sessionStorage)") == [TOKEN]
         assert page.page.evaluate("Object.values(localStorage).length") == 0
@@ -58,6 +61,7 @@ def test_unload_asks_first_and_load_brings_it_back(browser: Browser, tmp_path: P
         page.press("als", "unload")
         page.page.get_by_role("dialog").get_by_role("button", name="Unload").click()
         page.wait_state("als", "unloaded")
+        expect(page.slot("als", "outcome")).to_have_text("Unloaded.")
         assert server.model("als")["status"] == "unloaded"
         page.press("als", "load")
         page.wait_state("als", "ready")

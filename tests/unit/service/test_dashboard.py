@@ -8,11 +8,14 @@ import pytest
 
 from loaders.errors import FAILURES
 from service.dashboard import FILES, INDEX
+from service.lifecycle import events
+from service.lifecycle.state import Status
 from service.routes.dashboard import CONTENT_SECURITY_POLICY
 from tests.support import ROOT
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import FakeRegistry
 
+EVENTS_OF_LIFE = [kind.kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
 FOLDER = ROOT / "service" / "dashboard"
 
 
@@ -69,3 +72,13 @@ def test_what_the_page_names_is_there() -> None:
 
 def test_every_type_of_failure_has_its_advice() -> None:
     assert sorted(re.findall(r"^  (\w+): \[\"", (FOLDER / "advice.js").read_text(), re.MULTILINE)) == sorted(FAILURES)
+
+
+def test_every_word_of_a_life_is_known_to_the_page() -> None:
+    kinds = {kind for kind in EVENTS_OF_LIFE if kind not in ("", "progress", "phase")} | {"drain"}
+    assert sorted(re.findall(r'^  (\w+): "', (FOLDER / "inside.js").read_text(), re.MULTILINE)) == sorted(kinds)
+    card = (FOLDER / "card.js").read_text()
+    states = re.search(r"STATES = \{(.*?)\}", card)
+    assert states and re.findall(r"(\w+):", states[1]) == [str(status) for status in Status]
+    markup = (FOLDER / INDEX).read_text()
+    assert all(f'<symbol id="{status}"' in markup for status in Status)

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NotRequired, Required, TypedDict, TypeVar
 
+from service.client.decoding import answer_in, parsed, typed
 from service.client.errors import InvalidAnswer, ModelFailed
+from service.client.following import until_ready, until_settled
 from service.client.results import (
     Answer,
     Cleared,
@@ -21,11 +23,8 @@ from service.client.results import (
     Recommendations,
     ServerStatus,
     Versions,
-    answer_in,
-    parsed,
-    typed,
 )
-from service.client.waiting import Call, OnProgress, Rules, answered, until_ready, until_settled
+from service.client.waiting import Call, OnProgress, Rules, answered
 from service.client.wire import Response, Server, Steps, encoded, query, segment
 
 T = TypeVar("T")

@@ -1,21 +1,17 @@
 """What the server tells, typed: recommendations, predictions, statuses, progress.
 
-Covers: the shapes of answers, from their JSON. Fields that a newer server adds are kept where there is a place for them
-(`notes`, `fields`) and ignored elsewhere. Does not cover: errors (`service.client.errors`), events (`service.client.events`).
+Covers: the shapes of answers. Does not cover: reading them from JSON (`service.client.decoding`), errors
+(`service.client.errors`), events (`service.client.events`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from msgspec import Struct, field
 
-from service.client.errors import InvalidAnswer
-
 Id = int | str
-T = TypeVar("T")
 
 
 class Reason(Struct, frozen=True):
@@ -208,51 +204,3 @@ class Cleared(Struct, frozen=True):
     """What `clear` freed."""
 
     freed_bytes: int
-
-
-def parsed(body: bytes) -> Any:
-    """Raises InvalidAnswer for what is no JSON."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidAnswer(f"the answer is not JSON: {error}") from error
-
-
-def typed(body: bytes, type: type[T]) -> T:
-    """The JSON of an answer as one of the types here. Raises InvalidAnswer."""
-    try:
-        return msgspec.json.decode(body, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidAnswer(f"this is no answer of a Holdfast server: {error}") from error
-
-
-def answer_in(body: bytes) -> Answer:
-    """The answer to a question, of the kind that it is. Raises InvalidAnswer."""
-    told = parsed(body)
-    try:
-        if "predictions" in told:
-            return msgspec.convert(told, Predictions)
-        if "results" in told:
-            results = [UserResult(each["user_id"], _items(each), each.get("error"), _notes(each)) for each in told["results"]]
-            return BatchRecommendations(told["model"], told["version"], results, told.get("parts", {}))
-        who = told["model"], told["version"]
-        return Recommendations(*who, _items(told), told.get("user_id"), told.get("item_id"), told.get("parts", {}), _notes(told))
-    except (AttributeError, KeyError, TypeError, msgspec.ValidationError) as error:
-        raise InvalidAnswer(f"this is no answer of a Holdfast server: {error!r}") from error
-
-
-def _items(told: Mapping[str, Any]) -> list[Item]:
-    return [] if "error" in told else [_item(each) for each in told["items"]]
-
-
-def _item(told: Mapping[str, Any]) -> Item:
-    fields = {name: value for name, value in told.items() if name not in ("item_id", "score", "because")}
-    because = [Reason(each["item_id"], each["contribution"]) for each in told["because"]] if "because" in told else None
-    return Item(told["item_id"], told["score"], fields, because)
-
-
-_OWN = ("model", "version", "items", "user_id", "item_id", "parts", "error")
-
-
-def _notes(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in told.items() if name not in _OWN}

@@ -1,8 +1,8 @@
 """What to do about each answer: return it, come back later, or raise. The rules of the client, without a socket or a clock.
 
-Covers: one call from its first try to its result or error (`answered`), and waiting for a model (`until_ready`,
-`until_settled`). Every call is a generator of steps (`service.client.wire.Steps`) that a transport carries out; time and
-chance come from `Rules`. Does not cover: what is asked (`service.client.calls`).
+Covers: one call from its first try to its result or error. Every call is a generator of steps (`service.client.wire.Steps`)
+that a transport carries out; time and chance come from `Rules`. Does not cover: what is asked (`service.client.calls`),
+waiting for a model without asking it (`service.client.following`).
 
     answer                      what happens
     2xx                         the result
@@ -25,8 +25,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from service.client.errors import HoldfastError, ModelFailed, ModelLoading, ServerUnavailable, error_of, problem_of, slug_of
-from service.client.results import ModelStatus, Progress
+from service.client.errors import HoldfastError, ModelLoading, ServerUnavailable, error_of, problem_of, slug_of
+from service.client.results import Progress
 from service.client.wire import Lost, Pause, Request, Response, Send, Steps
 
 T = TypeVar("T")
@@ -42,8 +42,6 @@ LAST_TRY_S = 1.0
 """The shortest time that a try is given, even where the deadline is nearer."""
 UNTOLD_S = 1.0
 """Until the next try where an answer does not say when."""
-POLL_S = 0.5
-"""Between two looks at a model's status."""
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.1, 2.0
 SPREAD = 0.25
 """Who was told the same time must not come back at the same moment: up to so much later, more with each refusal."""
@@ -173,7 +171,7 @@ def _after_loading(response: Response, trying: _Trying, on_progress: OnProgress 
     was_held = trying.held_s > 0 and "preference-applied" in response.headers
     if was_held and trying.rules.clock() - trying.asked_at >= 0.9 * trying.held_s:
         return 0.0  # it was waited, on the other side
-    return min(_spread(told_s, SPREAD, trying.rules), left_s)
+    return min(spread(told_s, SPREAD, trying.rules), left_s)
 
 
 def _after_refusal(response: Response, trying: _Trying) -> float:
@@ -183,10 +181,10 @@ def _after_refusal(response: Response, trying: _Trying) -> float:
     if response.status not in (429, 503) or told_s is None or told_s > trying.left_s() or trying.rules.deadline_s <= 0:
         raise error
     trying.refusals += 1
-    return min(_spread(told_s, min(SPREAD * 2**trying.refusals, MOST_SPREAD), trying.rules), trying.left_s())
+    return min(spread(told_s, min(SPREAD * 2**trying.refusals, MOST_SPREAD), trying.rules), trying.left_s())
 
 
-def _spread(seconds: float, share: float, rules: Rules) -> float:
+def spread(seconds: float, share: float, rules: Rules) -> float:
     """A little later than that, and never at once."""
     return max(seconds, FIRST_BACKOFF_S) * (1.0 + share * rules.chance())
 
@@ -208,59 +206,3 @@ def loading_message(progress: Progress) -> str:
     if progress.reason:
         words.append(progress.reason)
     return ": ".join(words)
-
-
-def until_ready(
-    look: Call[ModelStatus], rules: Rules, on_progress: OnProgress | None, start: Call[ModelStatus] | None
-) -> Steps[ModelStatus]:
-    """Wait until a model serves. `start` is sent once for a model that loads on demand and that nobody asked for so far.
-
-    Raises ModelFailed when waiting is in vain, ModelLoading at the deadline, and what `answered` raises.
-    """
-    deadline = rules.clock() + rules.deadline_s
-    while True:
-        model = yield from answered(look, rules.until(max(0.0, deadline - rules.clock())))
-        if model.is_ready:
-            return model
-        if model.is_hopeless:
-            raise failed(model)
-        if on_progress is not None:
-            on_progress(model.as_progress())
-        if model.status == "not_started":
-            if start is None:
-                raise ModelLoading(f"{model.name} loads on demand: ask it something, or load it with the admin token", model.as_progress())
-            model = yield from answered(start, rules)
-            start = None
-        yield from _look_again(model, rules, deadline)
-
-
-def until_settled(look: Call[ModelStatus], first: ModelStatus, rules: Rules, on_progress: OnProgress | None) -> Steps[ModelStatus]:
-    """Wait until no attempt runs any more; `first` is what the command answered.
-
-    Raises ModelFailed where the last attempt failed, though an older version may serve; ModelLoading at the deadline.
-    """
-    deadline = rules.clock() + rules.deadline_s
-    model = first
-    while not model.is_settled:
-        if on_progress is not None:
-            on_progress(model.as_progress())
-        yield from _look_again(model, rules, deadline)
-        model = yield from answered(look, rules.until(max(0.0, deadline - rules.clock())))
-    if model.failure is not None and model.status != "unloaded":
-        raise failed(model)
-    return model
-
-
-def _look_again(model: ModelStatus, rules: Rules, deadline: float) -> Steps[None]:
-    left_s = deadline - rules.clock()
-    if left_s <= 0:
-        progress = model.as_progress()
-        raise ModelLoading(loading_message(progress), progress)
-    yield Pause(min(_spread(POLL_S, SPREAD, rules), left_s))
-
-
-def failed(model: ModelStatus) -> ModelFailed:
-    """The error of a model that will not become ready by itself."""
-    failure = model.failure
-    why = f"{failure.type}: {failure.message}" if failure is not None else model.reason or "an operator must load it again"
-    return ModelFailed(f"{model.name} is {model.status}: {why}", model_status=model.status, failure=failure)

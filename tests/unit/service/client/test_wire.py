@@ -12,8 +12,9 @@ import pytest
 
 from service.client import InvalidQuestion, results
 from service.client.calls import Calls
+from service.client.decoding import answer_in
 from service.client.events import Snapshot, Transition
-from service.client.results import ModelStatus, answer_in
+from service.client.results import ModelStatus
 from service.client.wire import Request, Response, Send, Server, encoded, segment
 from service.schemas import answers, models, telemetry, versions
 from tests.unit.service.client.steps import World, told

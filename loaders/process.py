@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from loaders.cgroup import CgroupWall
 from loaders.errors import FAILURES, ChildCrashed, LoadError, LoadTimeout, MemoryCapExceeded, failure
+from loaders.spawning import SPAWNING
 from loaders.wire import MAX_FRAME, ParentEnd, WireError, decode
 
 T = TypeVar("T")
@@ -76,11 +77,12 @@ class CappedChild:
                     with os.fdopen(out_w, "wb", buffering=0) as output:
                         os.set_blocking(out_w, True)
                         # Not asyncio's own: its watcher reaps in a thread, and the death signal is bound to the thread that spawns.
-                        self._process = subprocess.Popen(  # noqa: ASYNC220  vfork: a millisecond, whatever the size of this process
-                            [sys.executable, *self._command, str(theirs.fileno())],
-                            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-                            pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
-                        )  # fmt: skip
+                        with SPAWNING:
+                            self._process = subprocess.Popen(  # noqa: ASYNC220  vfork: a millisecond, whatever the size of this process
+                                [sys.executable, *self._command, str(theirs.fileno())],
+                                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                                pass_fds=(theirs.fileno(), *self._fds), start_new_session=True, cwd="/",
+                            )  # fmt: skip
                 undo.callback(self._process.wait)
                 undo.callback(self._kill_group)
                 self._pidfd = os.pidfd_open(self._process.pid)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from loaders.errors import DiskFull, SegmentInvalid
 from loaders.formats.safetensors import DTYPES, BadHeader, header_length, parse
+from loaders.spawning import SPAWNING
 from loaders.told import read_json
 from models.bundle import Bundle
 
@@ -68,10 +69,11 @@ class Destination:
         else:
             os.fsync(self.fd)
         readonly = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        os.close(self.fd)
-        self.fd = readonly
-        if not self.is_memory:
-            self._check_lease()
+        with SPAWNING:  # a child that is just being started has a copy of the writable descriptor until its exec
+            os.close(self.fd)
+            self.fd = readonly
+            if not self.is_memory:
+                self._check_lease()
 
     def _seal_memory(self) -> None:
         try:

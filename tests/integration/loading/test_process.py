@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from loaders.cgroup import CgroupWall
 from loaders.errors import ChildCrashed, CorruptArtifact, LoadError, LoadTimeout, MemoryCapExceeded
 from loaders.process import CappedChild, death_message, to_the_end
+from loaders.spawning import SPAWNING
 from tests.support import wait_until
 
 PROGRAM = Path(__file__).with_name("any_child.py")
@@ -42,6 +44,18 @@ async def test_plan_frames_and_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
         assert verdict["environment"]["OPENBLAS_NUM_THREADS"] == "1" and "SECRET_TOKEN" not in verdict["environment"]
         # stdin, stdout, stderr, the file, the wire, the listing itself: nothing else of this process.
         assert file.fileno() in verdict["fds"] and len(verdict["fds"]) == 6
+
+
+async def test_who_asks_for_other_holders_of_a_descriptor_waits_until_the_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, were_locked = subprocess.Popen, []
+
+    def starting(*args: Any, **more: Any) -> Any:
+        were_locked.append(SPAWNING.locked())
+        return real(*args, **more)
+
+    monkeypatch.setattr("loaders.process.subprocess.Popen", starting)
+    await run("answer")
+    assert were_locked == [True] and not SPAWNING.locked()
 
 
 async def test_what_a_dead_child_had_sent_is_read() -> None:

@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,21 @@ def test_a_writable_descriptor_of_a_file_that_survives_is_refused(tmp_path: Path
     with pytest.raises(SegmentInvalid, match="open for writing"):
         destination.seal()
     os.close(kept)
+    destination.close()
+
+
+def test_a_child_that_is_just_being_started_is_no_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    destination = Destination(tmp_path)
+    write(destination)
+    copy = os.dup(destination.fd)  # as a child has it between fork and exec
+
+    @contextmanager
+    def started() -> Iterator[None]:
+        os.close(copy)
+        yield
+
+    monkeypatch.setattr(loaders.segment, "SPAWNING", started())
+    destination.seal()
     destination.close()
 
 

@@ -18,10 +18,10 @@ from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
-from models.forms import ItemForm
 from models.ids import IdTable
-from models.recommender import NO_ROWS, Recommender, Rows, Subject
+from models.recommender import NO_ROWS, Rows, Subject
 from models.sparse import open_cells
+from models.tabled import TabledRecommender
 
 from .fold_in import open_fold_in, unit
 
@@ -40,7 +40,7 @@ class Aim:
     weights: NDArray[Any] | None = None
 
 
-class FactorScorer(Recommender):
+class FactorScorer(TabledRecommender):
     """Answers from `item_factors` (items x f) and, where the model has users, `user_factors` (users x f), float32 or float64.
 
     `item_norms` (items,) are the lengths of the first `meta["widths"]["compared"]` columns, 1 for an item that is nowhere;
@@ -75,20 +75,6 @@ class FactorScorer(Recommender):
             if "seen.weights" in bundle.arrays:
                 self._seen_weights = bundle.array("seen.weights", ndim=1, kinds="biuf", rows=len(self._seen_items))
 
-    def ids_in_words(self) -> Mapping[str, str]:
-        users = {} if self._user_ids is None else {"users": self._user_ids.in_words()}
-        return {**users, "items": self.items.in_words()}
-
-    def form(self) -> ItemForm:
-        users = self._user_ids
-        return ItemForm(
-            None if users is None else users.id_kind,
-            self.items.table.id_kind,
-            has_categories=self.items.has_categories,
-            some_user=None if users is None else users.first,
-            some_item=self.items.table.first,
-        )
-
     @property
     def knows_seen(self) -> bool:
         return self._seen_starts is not None
@@ -104,9 +90,6 @@ class FactorScorer(Recommender):
         if query.diversity is not None:
             extra += query.subjects * self._pool(query) ** 2 * width
         return super().cost(query) + extra
-
-    def knows_user(self, user: Id) -> bool:
-        return self._user_ids is not None and self._user_ids.row(user) is not None
 
     def user(self, user: Id) -> Subject | None:
         if self._users is None or self._user_ids is None:

@@ -19,10 +19,10 @@ from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
-from models.forms import ItemForm
 from models.ids import IdTable
-from models.recommender import Recommender, Rows, Subject
+from models.recommender import Rows, Subject
 from models.sparse import Sparse
+from models.tabled import TabledRecommender
 
 from .relations import Weights, open_relation
 from .similarity import DenseSimilarity, SparseSimilarity
@@ -35,7 +35,7 @@ class Profile(NamedTuple):
     weights: Weights
 
 
-class NeighbourScorer(Recommender):
+class NeighbourScorer(TabledRecommender):
     """Answers from one relation of items; `seen.*` is what users have, with `seen.weights`, where the model knows users."""
 
     family = "neighbours"
@@ -56,20 +56,6 @@ class NeighbourScorer(Recommender):
             self._user_ids = IdTable("user_ids", bundle, users)
             self._seen = Sparse.open(bundle, "seen", rows=users, columns=count, data="weights", kinds="biuf")
 
-    def ids_in_words(self) -> Mapping[str, str]:
-        users = {} if self._user_ids is None else {"users": self._user_ids.in_words()}
-        return {**users, "items": self.items.in_words()}
-
-    def form(self) -> ItemForm:
-        users = self._user_ids
-        return ItemForm(
-            None if users is None else users.id_kind,
-            self.items.table.id_kind,
-            has_categories=self.items.has_categories,
-            some_user=None if users is None else users.first,
-            some_item=self.items.table.first,
-        )
-
     @property
     def knows_seen(self) -> bool:
         return self._user_ids is not None
@@ -81,9 +67,6 @@ class NeighbourScorer(Recommender):
         """Similarities are read once for each liked item; features once for all of them."""
         by_row = isinstance(self._relation, (DenseSimilarity, SparseSimilarity))
         return super().cost(query) + (len(query.liked) * self._relation.work() if by_row else 0)
-
-    def knows_user(self, user: Id) -> bool:
-        return self._user_ids is not None and self._user_ids.row(user) is not None
 
     def user(self, user: Id) -> Subject | None:
         if self._user_ids is None:

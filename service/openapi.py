@@ -71,11 +71,25 @@ class _Schemas:
     def __init__(self, routes: Iterable[Route]) -> None:
         types = [member for route in routes for type in _types(route) for member in _members(type)]
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_SCHEMA_REF)
+        for schema in (*schemas, self.components):
+            _say_items(schema)
         self._of = dict(zip(map(repr, types), schemas, strict=True))
 
     def of(self, type: Any) -> dict[str, Any]:
         found = [self._of[repr(member)] for member in _members(type)]
         return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _say_items(schema: Any) -> None:
+    """An array of anything says so: generators of clients leave out one that has no `items`, and all that refers to it."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "array" and "prefixItems" not in schema:
+            schema.setdefault("items", {})
+        for part in schema.values():
+            _say_items(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _say_items(part)
 
 
 def _types(route: Route) -> Iterator[Any]:

@@ -30,6 +30,18 @@ def test_every_component_is_used_and_says_what_it_is() -> None:
         assert schema["description"]
 
 
+def test_every_array_says_what_is_in_it() -> None:
+    """Generators of clients leave out a schema that does not, and every operation that has it."""
+    assert [place for place, schema in _arrays(document()) if not {"items", "prefixItems"} & schema.keys()] == []
+
+
+def _arrays(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(part, dict) and part.get("type") == "array":
+        yield place, part
+    for name, inner in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
+        yield from _arrays(inner, f"{place}/{name}")
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=name_of)
 def test_a_route_says_what_it_is_takes_and_answers(route: Route) -> None:
     operation = operation_of(route)

@@ -133,8 +133,8 @@ def _is_by_column(form: RowForm, asked: Inference) -> bool:
 
 
 def _require_rows(given: Tensor) -> None:
-    if given.shape and given.shape[0] > MAX_INSTANCES:
-        raise InvalidField(given.name, f"has {given.shape[0]} rows, {MAX_INSTANCES} are allowed")
+    if given.shape and not 1 <= given.shape[0] <= MAX_INSTANCES:
+        raise InvalidField(given.name, f"has {given.shape[0]} rows, 1 to {MAX_INSTANCES} are allowed")
 
 
 def _columns(names: Sequence[str], inputs: Mapping[str, Tensor]) -> list[list[Any]]:

@@ -130,6 +130,10 @@ WRONG: dict[str, tuple[RowForm, Inference, str, str]] = {
     "parameter": (NUMBERS, asked(tensor("input", "FP64", [1, 2], [1, 2]), k=3), "parameters", "'k' is unknown: there are none"),
     "shape": (NUMBERS, asked(tensor("input", "FP64", [2], [1, 2])), "input", "has the shape [2], the model takes [-1, 2]"),
     "many rows": (NUMBERS, asked(tensor("input", "BOOL", [MAX_INSTANCES + 1, 1], [0] * (MAX_INSTANCES + 1))), "input", "are allowed"),
+    "no rows": (NUMBERS, asked(tensor("input", "FP64", [0, 2], [])), "input", "has 0 rows, 1 to"),
+    "no rows of any width": (NUMBERS, asked(tensor("input", "FP64", [0, 1 << 62], [])), "input", "has 0 rows, 1 to"),
+    "no rows of columns": (NAMED, asked(*(tensor(name, "FP64", [0], []) for name in ("age", "size"))), "age", "has 0 rows, 1 to"),
+    "no texts": (TEXTS, asked(tensor("input", "BYTES", [0], [])), "input", "has 0 rows, 1 to"),
     "missing column": (NAMED, asked(AGE), "inputs", "lacks size"),
     "column and matrix": (
         NAMED,

@@ -31,6 +31,10 @@ def test_every_file_beside_the_code_is_installed_with_it() -> None:
     assert [path for path in files if not any(fnmatch(path.name, pattern) for pattern in patterns)] == []
 
 
+def test_the_client_shows_its_types_to_who_installs_it() -> None:
+    assert (ROOT / "service" / "py.typed").exists()
+
+
 def test_every_folder_is_in_a_package_that_is_found() -> None:
     included = declared()["options.packages.find"]["include"].split()
     assert included == [name for room in sorted(ROOMS) for name in (room, f"{room}.*")]

@@ -7,6 +7,7 @@ Covers: sending over aiohttp. Does not cover: what is sent and what an answer le
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncGenerator
 from types import TracebackType
@@ -30,7 +31,7 @@ from service.client.results import (
     Versions,
 )
 from service.client.waiting import OnProgress, Rules
-from service.client.wire import Lost, Request, Response, Send, Server, Steps, lower_cased
+from service.client.wire import Lost, Request, Response, Send, Server, Steps, lower_cased, too_late
 
 T = TypeVar("T")
 
@@ -226,7 +227,8 @@ class AsyncHoldfast:
                 came = None
 
     async def _send(self, request: Request, timeout_s: float) -> Response | Lost:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), sock_read=timeout_s)
+        # Exact: aiohttp rounds timeouts of more than 5 s up to whole seconds.
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s), ceil_threshold=math.inf)
         try:
             async with self._session().request(
                 request.method,
@@ -238,8 +240,10 @@ class AsyncHoldfast:
                 ssl=self._tls_of(),
             ) as response:
                 return Response(response.status, lower_cased(response.headers), await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except aiohttp.ClientError as error:
             return _lost(error)
+        except TimeoutError:
+            return too_late(timeout_s)
 
     def _address(self, request: Request) -> URL:
         return URL(self.url + request.path, encoded=True)

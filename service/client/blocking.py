@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
 from service.client.calls import Calls, ForItem, ForLiked, ForRows, ForUser, ForUsers, Wait
 from service.client.events import SILENCE_S, Event, EventStream
@@ -32,7 +32,7 @@ from service.client.results import (
     Versions,
 )
 from service.client.waiting import OnProgress, Rules
-from service.client.wire import Lost, Request, Response, Send, Server, Steps, lower_cased
+from service.client.wire import Lost, Request, Response, Send, Server, Steps, lower_cased, too_late
 
 if TYPE_CHECKING:
     from service.client.asynchronous import AsyncHoldfast
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
-CONNECTIONS = 16
-"""Kept open between calls; more threads than that open connections of their own."""
+CONNECTIONS = 128
+"""Kept open between calls; what more threads open is closed again, of which urllib3 warns in the log."""
+READ_BYTES = 1 << 16
 
 
 class Holdfast:
@@ -58,7 +59,7 @@ class Holdfast:
 
     url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: of the admin commands, else ADMIN_LOAD_TOKEN. timeout_s: for
     one answer; deadline_s: for a call with all its waiting; unreachable_s: for a server that does not answer at all.
-    tls: for https with an authority of one's own. Raises ValueError for a URL that is none.
+    tls: for https with an authority of one's own. Raises ValueError for a URL, a token or a time that is none.
     """
 
     def __init__(
@@ -257,6 +258,7 @@ class Holdfast:
                 came = None
 
     def _send(self, request: Request, timeout_s: float) -> Response | Lost:
+        deadline = time.monotonic() + timeout_s
         try:
             response = self._pool.request(
                 request.method,
@@ -265,10 +267,28 @@ class Holdfast:
                 headers=dict(request.headers),
                 timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
                 redirect=False,
+                preload_content=False,
             )
+            body = _body_of(response, deadline)
+        except ReadTimeoutError:
+            return too_late(timeout_s)
         except HTTPError as error:
             return _lost(error)
-        return Response(response.status, lower_cased(response.headers), response.data)
+        return too_late(timeout_s) if body is None else Response(response.status, lower_cased(response.headers), body)
+
+
+def _body_of(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes | None:
+    """The whole body; None where it is not there by then. The timeout of a socket is not enough: it begins anew with each byte."""
+    parts = []
+    try:
+        while part := response.read1(READ_BYTES):
+            parts.append(part)
+            if time.monotonic() > deadline:
+                return None
+    finally:
+        # After the last byte the connection is in the pool again, and this closes nothing.
+        response.close()
+    return b"".join(parts)
 
 
 def _events_of(response: urllib3.BaseHTTPResponse, stream: EventStream) -> Generator[Event, None, float]:

@@ -170,7 +170,7 @@ class Calls:
         rules = self._rules_of(wait)
         deadline = rules.clock() + rules.deadline_s
         for model in first:
-            left = rules.until(max(0.0, deadline - rules.clock()))
+            left = rules.left_until(deadline)
             try:
                 ended.append((yield from until_settled(self._look(model.name), model, left, on_progress)))
             except ModelFailed as error:

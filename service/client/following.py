@@ -23,7 +23,7 @@ def until_ready(
     """
     deadline = rules.clock() + rules.deadline_s
     while True:
-        model = yield from answered(look, rules.until(max(0.0, deadline - rules.clock())))
+        model = yield from answered(look, rules.left_until(deadline))
         if model.is_ready:
             return model
         if model.is_hopeless:
@@ -33,7 +33,7 @@ def until_ready(
         if model.status == "not_started":
             if start is None:
                 raise ModelLoading(f"{model.name} loads on demand: ask it something, or load it with the admin token", model.as_progress())
-            model = yield from answered(start, rules)
+            model = yield from answered(start, rules.left_until(deadline))
             start = None
         yield from _look_again(model, rules, deadline)
 
@@ -49,7 +49,7 @@ def until_settled(look: Call[ModelStatus], first: ModelStatus, rules: Rules, on_
         if on_progress is not None:
             on_progress(model.as_progress())
         yield from _look_again(model, rules, deadline)
-        model = yield from answered(look, rules.until(max(0.0, deadline - rules.clock())))
+        model = yield from answered(look, rules.left_until(deadline))
     if model.failure is not None and model.status != "unloaded":
         raise failed(model)
     return model

@@ -17,6 +17,7 @@ waiting for a model without asking it (`service.client.following`).
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -52,8 +53,8 @@ MOST_SPREAD = 4.0
 class Rules:
     """How long a client waits, and by which clock.
 
-    timeout_s: for one answer. deadline_s: for a call with all its waiting; 0 is one try without any. unreachable_s: for a
-    server that does not answer at all.
+    timeout_s: for one answer. deadline_s: for a call with all its waiting; 0 is one try without any, math.inf no end.
+    unreachable_s: for a server that does not answer at all. Raises ValueError for a time that is none.
     """
 
     timeout_s: float = 30.0
@@ -62,9 +63,21 @@ class Rules:
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s < math.inf:
+            raise ValueError(f"timeout_s is a number of seconds above 0, not {self.timeout_s}")
+        if math.isnan(self.deadline_s) or math.isnan(self.unreachable_s):
+            raise ValueError("deadline_s and unreachable_s are numbers of seconds, not nan")
+
     def until(self, deadline_s: float | None) -> Rules:
         """The same with another deadline, if one is given."""
         return self if deadline_s is None else replace(self, deadline_s=deadline_s)
+
+    def left_until(self, deadline: float) -> Rules:
+        """The same for what is left of a longer wait: a look that begins at its very end is one try, and a short one."""
+        left_s = max(0.0, deadline - self.clock())
+        longest_s = self.timeout_s if self.deadline_s <= 0 else max(left_s, LAST_TRY_S)
+        return replace(self, deadline_s=left_s, timeout_s=min(self.timeout_s, longest_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +136,7 @@ def answered(call: Call[T], rules: Rules, on_progress: OnProgress | None = None)
 def _next_try(call: Call[Any], trying: _Trying, *, is_watched: bool) -> Send:
     rules, left_s = trying.rules, trying.left_s()
     trying.asked_at = rules.clock()
-    trying.held_s = min(HOLD_WATCHED_S if is_watched else HOLD_S, int(left_s)) if call.is_held else 0
+    trying.held_s = int(min(HOLD_WATCHED_S if is_watched else HOLD_S, left_s)) if call.is_held else 0
     request = call.request
     if trying.held_s > 0:
         request = replace(request, headers={**request.headers, "Prefer": f"wait={trying.held_s}"})

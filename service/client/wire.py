@@ -65,6 +65,11 @@ class Lost:
     is_final: bool = False
 
 
+def too_late(timeout_s: float) -> Lost:
+    """A request whose answer was not there, or not whole, in time."""
+    return Lost(f"timed out: no whole answer within {timeout_s:.3g} s")
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """To the transport: send this, and give up after `timeout_s` seconds without an answer."""
@@ -134,6 +139,8 @@ class Server:
         self.url = checked_url(url or environ.get("HOLDFAST_URL") or DEFAULT_URL)
         self._agent = f"holdfast-client/{program_version()}"
         self._token = (environ.get("ADMIN_LOAD_TOKEN", "") if token is None else token).strip()
+        if not all("!" <= sign <= "~" for sign in self._token):
+            raise ValueError("an admin token is printable ASCII without spaces: no header can carry another")
 
     def __repr__(self) -> str:
         return f"<Server {self.url}{' with a token' if self._token else ''}>"

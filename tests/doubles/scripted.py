@@ -92,6 +92,15 @@ def stream(*chunks: bytes, then: Script | None = None) -> Script:
     return script
 
 
+async def drip(request: web.Request) -> web.StreamResponse:
+    """A byte now and then, for ever."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    while True:
+        await response.write(b" ")
+        await asyncio.sleep(0.01)
+
+
 async def reset(request: web.Request) -> web.StreamResponse:
     """Break the connection."""
     assert request.transport is not None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trustme
+from aiohttp import web
 
 from service.client import (
     AsyncHoldfast,
@@ -28,7 +29,7 @@ from service.client import (
 )
 from service.keys import SCORING
 from service.lifecycle.state import Entry
-from tests.doubles.scripted import Script, ScriptedServer, answer, reset, silence, stream
+from tests.doubles.scripted import Script, ScriptedServer, answer, drip, reset, silence, stream
 from tests.support import free_port, wait_until
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import FakeEstimator, FakeRegistry, failed, live, loading
@@ -138,11 +139,26 @@ async def test_a_command_that_may_have_been_done_is_not_sent_again(call: Calling
     assert [(each.method, each.headers["X-ADMIN-TOKEN"]) for each in server.asked] == [("POST", "t")]
 
 
-async def test_a_slow_answer_is_given_up(call: Calling) -> None:
-    async with ScriptedServer(silence) as server:
-        with pytest.raises(ServerUnavailable, match=r"[Tt]ime"):
+@pytest.mark.parametrize("slow", [silence, drip])
+async def test_a_slow_answer_is_given_up(call: Calling, slow: Script) -> None:
+    async with ScriptedServer(slow) as server:
+        with pytest.raises(ServerUnavailable, match=r"timed out: no whole answer within 0\.05 s"):
             await call(server.url, lambda client: client.models(), timeout_s=0.05, unreachable_s=0)
     assert len(server.asked) == 1
+
+
+async def test_the_connection_is_kept_from_one_answer_to_the_next(call: Calling) -> None:
+    clients: list[object] = []
+
+    async def seen(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        clients.append(request.transport.get_extra_info("peername"))
+        return await (FINE if len(clients) == 3 else LOADING)(request)
+
+    async with ScriptedServer(seen) as server:
+        await call(server.url, predict)
+    assert len(clients) == 3
+    assert len(set(clients)) == 1
 
 
 async def test_a_redirect_is_not_followed_with_the_token(call: Calling) -> None:

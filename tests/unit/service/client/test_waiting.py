@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -119,6 +120,18 @@ def test_a_deadline_of_zero_is_one_try() -> None:
             asked(world, deadline_s=0)
         assert (len(world.sent), world.pauses, world.sent[0].timeout_s) == (1, [], 30.0)
         assert prefers([each.request for each in world.sent]) == [None]
+
+
+def test_a_wait_without_an_end() -> None:
+    world = World([loading(), told(200, {"model": "als", "version": "v1", "items": []})])
+    assert asked(world, deadline_s=math.inf).version == "v1"
+    assert prefers([each.request for each in world.sent]) == ["wait=15"] * 2
+
+
+@pytest.mark.parametrize("times", [{"timeout_s": 0}, {"timeout_s": math.inf}, {"deadline_s": math.nan}, {"unreachable_s": math.nan}])
+def test_what_is_no_time_is_refused(times: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(times))):
+        World([]).rules(**times)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +295,17 @@ def test_waiting_for_a_model_looks_at_its_status() -> None:
     with pytest.raises(ModelLoading, match="als is not ready yet: queued: waits for memory"):
         ready(world, deadline_s=3)
     assert world.now - 1000 == pytest.approx(3)
+
+
+def test_the_last_look_at_a_model_is_a_short_one() -> None:
+    world = World([told(200, model("loading", "downloading"))])
+    with pytest.raises(ModelLoading):
+        ready(world, deadline_s=3)
+    assert (world.sent[0].timeout_s, world.sent[-1].timeout_s) == (3.0, LAST_TRY_S)
+    world = World([told(200, model("loading", "downloading"))])
+    with pytest.raises(ModelLoading):
+        ready(world, deadline_s=0)
+    assert [each.timeout_s for each in world.sent] == [30.0]
 
 
 def test_a_model_that_loads_on_demand_is_loaded_by_who_may() -> None:

@@ -50,6 +50,12 @@ def test_the_token_goes_to_commands_only_and_is_not_shown() -> None:
     assert not Server("http://h", "", environ={"ADMIN_LOAD_TOKEN": "secret"}).has_token
 
 
+@pytest.mark.parametrize("token", ["two words", "a\nb", "t\N{LATIN SMALL LETTER O WITH DIAERESIS}k"])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="printable ASCII"):
+        Server("http://h", token)
+
+
 def sent(word: str, *arguments: Any, answer: object = None) -> Request:
     world = World([told(200, answer)])
     world.carry_out(getattr(Calls(Server("http://h", "t"), world.rules()), word)(*arguments))

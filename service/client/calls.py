@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 
 class _Patience(TypedDict, total=False):
-    deadline_s: float
+    deadline_s: float | None
     """How long this call may take with all its waiting; 0 is one try."""
-    on_progress: OnProgress
+    on_progress: OnProgress | None
 
 
 class _Choice(_Patience, total=False):

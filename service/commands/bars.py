@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from service.commands.progress import BAR_CELLS, facts_of, printable, state_of
 
@@ -20,9 +21,12 @@ class Bars:
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             TextColumn("{task.fields[state]}"),
-            BarColumn(bar_width=BAR_CELLS),
-            TextColumn("{task.fields[facts]}"),
+            # Plain colours: where a terminal has but 16, those of rich's theme make a full bar look like an empty one.
+            BarColumn(BAR_CELLS, complete_style="cyan", finished_style="green"),
+            # The only column that gives way: a narrow terminal breaks the words about a failure, and cuts no name.
+            TextColumn("{task.fields[facts]}", table_column=Column(ratio=1, overflow="fold")),
             console=console,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
         self._progress.start()

@@ -17,7 +17,17 @@ import msgspec
 from service.client import Holdfast, HoldfastError, ModelStatus, ServerUnavailable, Unauthorized
 from service.client.waiting import OnProgress
 from service.commands.progress import ModelProgress, bytes_in_words, model_line
-from service.commands.server import EXIT_FAILED, Found, add_server_arguments, carried_out, client_of, find_server, tell, token_of
+from service.commands.server import (
+    EXIT_FAILED,
+    Found,
+    add_server_arguments,
+    carried_out,
+    client_of,
+    find_server,
+    seconds_in,
+    tell,
+    token_of,
+)
 
 if TYPE_CHECKING:
     from config.schema import Settings
@@ -48,7 +58,7 @@ def add_parser(words: Any) -> None:
         if word == "reload":
             parser.add_argument("--force", action="store_true", help="load again even what has not changed")
         waiting = parser.add_mutually_exclusive_group()
-        waiting.add_argument("--wait", metavar="SECONDS", type=_seconds, default=WAIT_S, help="wait at most so long (default: 600)")
+        waiting.add_argument("--wait", metavar="SECONDS", type=seconds_in, default=WAIT_S, help="wait at most so long (default: 600)")
         waiting.add_argument("--no-wait", action="store_true", help="return as soon as the server knows of it")
         add_server_arguments(parser, is_admin=True)
         parser.set_defaults(run=run, word=word, parser=parser)
@@ -67,16 +77,6 @@ def _add_names(parser: argparse.ArgumentParser, *, takes_all: bool) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("name", metavar="NAME", nargs="?", help="the model")
     which.add_argument("--all", action="store_true", help="every model")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,12 +16,13 @@ from service.client import Holdfast
 from service.client.wire import query, segment
 from service.commands.configuration import EXIT_CONFIGURATION
 from service.commands.progress import ModelProgress, printable
-from service.commands.server import add_server_arguments, carried_out, client_of, find_server
+from service.commands.server import add_server_arguments, carried_out, client_of, find_server, seconds_in
 from service.commands.tables import table_lines
 
 DEADLINE_S = 300.0
 _DESCRIPTION = "Ask a model of a running server, waiting for it if it still loads."
 _EPILOG = """\
+Name the MODEL first: after --users and its like it would be one of them.
 A whole number is sent as a number; write '"1"' for the text 1. Exit codes: 0 answered; 1 not answered, the reason is on stderr;
 2 wrong usage or configuration; 3 no server runs on the store."""
 
@@ -44,7 +45,7 @@ def add_parser(words: Any) -> None:
     parser.add_argument("--fields", metavar="NAME", nargs="+", help="columns of the items to show")
     parser.add_argument("--explain", action="store_true", default=None, help="show which seen items speak for each one")
     parser.add_argument("--diversity", metavar="SHARE", type=float, help="0 to 1: how much the items should differ")
-    parser.add_argument("--deadline", metavar="SECONDS", type=float, default=DEADLINE_S, help="wait at most so long (default: 300)")
+    parser.add_argument("--deadline", metavar="SECONDS", type=seconds_in, default=DEADLINE_S, help="wait at most so long (default: 300)")
     parser.add_argument("--no-wait", action="store_true", help="ask once: a model that still loads is a failure")
     add_server_arguments(parser)
     parser.set_defaults(run=run, parser=parser)

@@ -40,6 +40,17 @@ def add_server_arguments(parser: argparse.ArgumentParser, *, is_admin: bool = Fa
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def seconds_in(text: str) -> float:
+    """A time of the command line. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
 def named_url(arguments: argparse.Namespace) -> str | None:
     """The server that --url or HOLDFAST_URL names."""
     return arguments.url or os.environ.get("HOLDFAST_URL") or None
@@ -65,7 +76,7 @@ def find_server(arguments: argparse.Namespace) -> Found:
 
 
 def client_of(found: Found, *, token: str = "", deadline_s: float = UNREACHABLE_S) -> Holdfast:
-    """A client of the server that was found. Leaves by SystemExit: 3 where none was, 2 for a URL that is none."""
+    """A client of the server that was found. Leaves by SystemExit: 3 where none was, 2 for a URL or a token that is none."""
     if found.url is None:
         assert found.settings is not None  # noqa: S101  nobody named a server, so the settings were read
         print(f"holdfast: no server runs on the store {found.settings.store.path}: start one, or name one with --url", file=sys.stderr)

@@ -18,7 +18,7 @@ import msgspec
 from service.client import Event, HoldfastError, ModelStatus, Snapshot, Transition
 from service.client.events import KINDS
 from service.commands.progress import ModelProgress, printable
-from service.commands.server import EXIT_FAILED, add_server_arguments, client_of, find_server, tell
+from service.commands.server import EXIT_FAILED, add_server_arguments, client_of, find_server, seconds_in, tell
 
 if TYPE_CHECKING:
     from service.client import AsyncHoldfast
@@ -33,7 +33,7 @@ def add_parser(words: Any) -> None:
     """Declare the word."""
     parser = words.add_parser("watch", help="show live progress of every model", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--until-ready", action="store_true", help="end as soon as every required model is ready, or one failed for good")
-    parser.add_argument("--deadline", metavar="SECONDS", type=float, help="end after so long (default: never)")
+    parser.add_argument("--deadline", metavar="SECONDS", type=seconds_in, help="end after so long (default: never)")
     add_server_arguments(parser)
     parser.set_defaults(run=run)
 

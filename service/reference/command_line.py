@@ -69,10 +69,10 @@ def _word(name: str, declared: tuple[str, argparse.ArgumentParser]) -> Iterator[
 
 
 def _usage(parser: argparse.ArgumentParser, arguments: list[argparse.Action]) -> Iterator[str]:
-    """The arguments, options first; those of which one alone may be given stand together."""
+    """What has no name first: after an option of several values it would count as one of them. Of what excludes one another, a choice."""
     groups = {id(action): group for group in parser._mutually_exclusive_groups for action in group._group_actions}
     told: list[object] = []
-    for action in sorted(arguments, key=lambda action: not action.option_strings):
+    for action in sorted(arguments, key=lambda action: bool(action.option_strings)):
         group = groups.get(id(action))
         if group is None:
             yield _in_usage(action)

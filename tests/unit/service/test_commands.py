@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from service.cli import build_parser
 from service.client import Failure, KeptVersion, ModelStatus, Progress, Snapshot, Transition, Versions
 from service.commands.bars import Bars
 from service.commands.check import report_lines
@@ -186,3 +187,23 @@ def test_bars_on_a_terminal() -> None:
     assert als.split()[:2] == ["als", "ready"] and VERSION in als
     assert bpr.split()[:2] == ["b[bold]pr", "downloading"] and bpr.rstrip().endswith("25 B of 100 B")
     assert "source_unavailable it is" in x
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])
+@pytest.mark.parametrize("words", [["predict", "--deadline"], ["watch", "--deadline"], ["load", "als", "--wait"]], ids=" ".join)
+def test_a_time_is_a_number_of_seconds(words: list[str], seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args([*words, seconds])
+    assert caught.value.code == 2
+    assert f"'{seconds}' is no number of seconds" in capsys.readouterr().err
+
+
+def test_a_narrow_terminal_breaks_the_failure_and_cuts_no_name() -> None:
+    stream = io.StringIO()
+    bars = Bars(Console(file=stream, force_terminal=True, width=60, color_system=None))
+    bars.show_models([view.to_json(NOW) for view in FakeRegistry(live("recommender"), failed("x", type="no" * 60)).snapshot()])
+    bars.end()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert re.search(r"^\s*recommender ready ", shown, re.MULTILINE)
+    assert re.search(r"^x +error ", shown, re.MULTILINE)
+    assert "no" * 60 in "".join(shown.split())

@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 def test_words_and_arguments(parser: argparse.ArgumentParser) -> None:
     told = page(parser)
     assert "| [`do`](#holdfast-do) | does \\<it> or\\|and not |" in told
-    assert "    holdfast do [--count N] --kind {a,b} [--only ID ...] [--quick | --no-quick] [--force] MODEL ...\n" in told
+    assert "    holdfast do MODEL ... [--count N] --kind {a,b} [--only ID ...] [--quick | --no-quick] [--force]\n" in told
     assert "| `-k N`, `--count N` | how many (default: 7) |" in told
     assert "| `--kind {a,b}` |  |" in told
     assert "| `--force` | 100% sure |" in told

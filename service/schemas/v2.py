@@ -113,7 +113,7 @@ class InputTensor(Struct, kw_only=True, forbid_unknown_fields=True):
     name: str
     shape: Shape
     datatype: Datatype
-    parameters: Parameters | UnsetType = UNSET
+    parameters: Parameters | None = None
     data: Annotated[Raw, Meta(description=_DATA, extra_json_schema={"type": "array"})] = field(default_factory=Raw)
 
 
@@ -121,16 +121,19 @@ class RequestedOutput(Struct, kw_only=True, forbid_unknown_fields=True):
     """An output that is asked for; the parameter `binary_data` has its elements sent as bytes after the JSON."""
 
     name: str
-    parameters: Parameters | UnsetType = UNSET
+    parameters: Parameters | None = None
 
 
 class InferenceRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A question. Without `outputs` all of them are answered. A member that the protocol does not have is refused."""
+    """A question. Without `outputs` all of them are answered. A member that the protocol does not have is refused, but for
+    `model_name`, which KServe's client sends. Members that may be left out may be null.
+    """
 
     inputs: Annotated[list[InputTensor], Meta(min_length=1)]
-    id: Annotated[str, Meta(description="Comes back in the answer")] | UnsetType = UNSET
-    parameters: Parameters | UnsetType = UNSET
-    outputs: list[RequestedOutput] | UnsetType = UNSET
+    id: Annotated[str, Meta(description="Comes back in the answer")] | None = None
+    model_name: Annotated[str, Meta(description="The model of the address once more")] | None = None
+    parameters: Parameters | None = None
+    outputs: list[RequestedOutput] | None = None
 
 
 class OutputTensor(Struct, kw_only=True, omit_defaults=True):

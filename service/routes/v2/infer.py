@@ -18,7 +18,7 @@ from models.forms import Form
 from service.answers import Answering
 from service.asking import put
 from service.body import read_body
-from service.errors import answer_failed
+from service.errors import InvalidField, answer_failed
 from service.jobs import Answer
 from service.keys import CALLS, REGISTRY
 from service.lifecycle.view import NotReady
@@ -41,6 +41,8 @@ async def infer(request: web.Request) -> web.Response:
     form = _form(request, name)
     read = partial(_read, form, request.headers.get(HEADER_LENGTH))
     inference, asked, took_ns = await read_body(request, read)
+    if inference.model not in (None, name):
+        raise InvalidField("model_name", f"is {inference.model!r}, the address names {name}")
 
     def write(who: Answering, answer: Answer) -> web.Response:
         require_version(request, who.version)

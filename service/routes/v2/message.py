@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
 
 from service.body import decode
 from service.errors import InvalidField, MalformedBody
@@ -57,7 +56,9 @@ class Inference:
 
     inputs: Mapping[str, Tensor]
     parameters: Mapping[str, Any]
-    id: str | UnsetType = UNSET
+    id: str | None = None
+    model: str | None = None
+    """As the request itself names it."""
     outputs: Mapping[str, bool] | None = None
     is_binary: bool = False
     """How outputs that are not named are sent."""
@@ -81,6 +82,7 @@ def read_request(raw: bytes, header_length: str | None) -> Inference:
         _inputs(request.inputs, memoryview(raw)[length:]),
         {name: value for name, value in parameters.items() if name not in _PASSED_OVER},
         request.id,
+        request.model_name,
         _outputs(request, is_binary=is_binary),
         is_binary,
     )
@@ -99,7 +101,7 @@ def response_of(model: str, version: str, asked: Inference, tensors: Sequence[Te
             told["data"] = write_json(tensor)
         outputs.append(told)
     body: dict[str, Any] = {"model_name": model, "model_version": version}
-    if asked.id is not UNSET:
+    if asked.id is not None:
         body["id"] = asked.id
     if parameters:
         body["parameters"] = parameters
@@ -171,7 +173,7 @@ def _inputs(told: Sequence[InputTensor], binary: memoryview) -> dict[str, Tensor
 
 
 def _outputs(request: InferenceRequest, *, is_binary: bool) -> dict[str, bool] | None:
-    if request.outputs is UNSET:
+    if request.outputs is None:
         return None
     found: dict[str, bool] = {}
     for at, each in enumerate(request.outputs):

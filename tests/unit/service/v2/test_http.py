@@ -153,6 +153,7 @@ WRONG: dict[str, tuple[tuple[bytes, dict[str, str]], str]] = {
         message([ROWS], outputs=[{"name": "predictions", "parameters": {"binary_data": 1}}]),
         "outputs[0].parameters.binary_data",
     ),
+    "another model": (message([ROWS], model_name="iris"), "model_name: is 'iris', the address names als"),
     "nested parameter": (message([ROWS], parameters={"a": {}}), "parameters"),
     "no JSON": ((b"{", {}), "Input data was truncated"),
     "empty": ((b"", {}), "The body is empty"),
@@ -174,6 +175,17 @@ async def test_nan_is_null_but_not_in_text(client_of: ClientOf) -> None:
     assert (response.status, body["id"], body["outputs"][0]["data"]) == (200, '"NaN', [None])
     for wrong in (told[:-1], told + '"' * 100_000, told.replace("NaN]", "Nan]"), "NaN", '"' + '\\"' * 100_000 + "NaN"):
         assert await error_of(await client.post(INFER, data=wrong.encode()), 400)
+
+
+async def test_the_name_that_clients_of_kserve_repeat_and_members_that_are_null(client_of: ClientOf) -> None:
+    client = await client_of(estimator())
+    said = {"id": None, "model_name": "als", "parameters": None, "outputs": None}
+    response = await client.post(INFER, json={**said, "inputs": [{**ROWS, "parameters": None}]})
+    body = await response.json()
+    assert response.status == 200, body
+    assert "id" not in body and len(body["outputs"]) == 2
+    named = {"model_name": None, "outputs": [{"name": "predictions", "parameters": None}]}
+    assert (await client.post(INFER, json={**named, "inputs": [ROWS]})).status == 200
 
 
 async def test_parameters_of_other_servers_are_passed_over(client_of: ClientOf) -> None:

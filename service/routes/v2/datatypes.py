@@ -36,6 +36,8 @@ NUMPY_OF: Mapping[str, np.dtype[Any]] = MappingProxyType(
     }
 )
 """Little-endian, as the binary extension has them."""
+_LISTED_AT_ONCE = 10_000
+"""Elements that become Python's in one call, which lets no other thread run meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,8 @@ class Tensor:
         rows, width = self.shape
         if isinstance(self.values, list):
             return [self.values[at * width : (at + 1) * width] for at in range(rows)]
-        return self.values.reshape(rows, width).tolist()
+        matrix, step = self.values.reshape(rows, width), max(1, _LISTED_AT_ONCE // max(1, width))
+        return [row for begin in range(0, rows, step) for row in matrix[begin : begin + step].tolist()]
 
 
 def tensor(name: str, datatype: str, shape: Sequence[int], values: Sequence[Any]) -> Tensor:

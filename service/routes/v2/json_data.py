@@ -44,11 +44,10 @@ def read_json(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Ten
     kind: Any = str if datatype == BYTES else _KINDS[NUMPY_OF[datatype].kind]
     for _ in range(len(shape) if is_nested else 1):
         kind = list[kind]
-    values = _elements(name, text, is_nested, msgspec.json.Decoder(kind))
+    values = _elements(name, text, shape, is_nested, msgspec.json.Decoder(kind))
+    _require_count(name, shape, is_nested, len(values))
     if is_nested:
         values = _flattened(name, shape, values)
-    if len(values) != prod(shape):
-        raise InvalidField(name, f"data has {len(values)} elements, the shape {list(shape)} has {prod(shape)}")
     return Tensor(name, datatype, tuple(shape), values if datatype == BYTES else _array(name, datatype, values))
 
 
@@ -66,10 +65,17 @@ def _written(values: list[Any]) -> bytes:
         return _encode(whole(values))
 
 
-def _elements(name: str, text: bytes, is_nested: bool, decoder: msgspec.json.Decoder[Any]) -> list[Any]:
+def _require_count(name: str, shape: Sequence[int], is_nested: bool, found: int) -> None:
+    """Of the outermost array."""
+    count, what = (shape[0], "rows") if is_nested and shape else (prod(shape), "elements")
+    if found != count:
+        raise InvalidField(name, f"data has {found} {what}, the shape {list(shape)} has {count}")
+
+
+def _elements(name: str, text: bytes, shape: Sequence[int], is_nested: bool, decoder: msgspec.json.Decoder[Any]) -> list[Any]:
     """The outermost array."""
     values: list[Any] = []
-    for part in _parts(text, is_nested):
+    for part in _parts(name, text, shape, is_nested):
         try:
             values += decode(part, decoder.decode)
         except (InvalidField, MalformedBody) as error:
@@ -81,12 +87,14 @@ def _elements(name: str, text: bytes, is_nested: bool, decoder: msgspec.json.Dec
     return values
 
 
-def _parts(text: bytes, is_nested: bool) -> Iterator[bytes]:
+def _parts(name: str, text: bytes, shape: Sequence[int], is_nested: bool) -> Iterator[bytes]:
     """The array as arrays of some of its elements."""
     if len(text) <= _READ_AT_ONCE:
         yield text
     elif is_nested or b'"' in text:
-        yield from _runs(_split(text))
+        elements = _split(text)
+        _require_count(name, shape, is_nested, len(elements))  # a million empty lists are 4 MB, and take seconds to read
+        yield from _runs(elements)
     else:
         yield from _cut(text[1:-1])
 
@@ -116,8 +124,6 @@ def _cut(inner: bytes) -> Iterator[bytes]:
 
 def _flattened(name: str, shape: Sequence[int], values: list[Any]) -> list[Any]:
     """Nested lists as one. Raises InvalidField where they are not nested as the shape says."""
-    if len(values) != shape[0]:
-        raise InvalidField(name, f"data has {len(values)} rows, the shape {list(shape)} has {shape[0]}")
     for depth, size in enumerate(shape[1:], start=1):
         wrong = next((at for at, each in enumerate(values) if len(each) != size), None)
         if wrong is not None:

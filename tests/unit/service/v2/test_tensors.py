@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from math import prod
 from typing import Any
@@ -112,6 +113,13 @@ def test_wrong_json_is_refused_by_name(datatype: str, shape: list[int], data: st
         read_json("x", datatype, shape, data.encode())
     assert caught.value.field.startswith("x")
     assert told in caught.value.detail
+
+
+@pytest.mark.parametrize("shape, element", [([1, 2], "[{}]"), ([1], '"", {}')], ids=["nested", "texts"])
+def test_too_many_elements_are_refused_before_they_are_read(shape: list[int], element: str) -> None:
+    data = "[" + ",".join([element] * 5000) + "]"  # the first slice of it is no FP64 at all
+    with pytest.raises(InvalidField, match=rf"the shape {re.escape(str(shape))} has 1"):
+        read_json("x", "FP64", shape, data.encode())
 
 
 def test_null_is_nan_in_both_directions() -> None:

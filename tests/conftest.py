@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Here, not in a fixture: fixtures of wider scope than a test start before any of a test's own.
     for name in project_names():
         del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: what is started here would ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.addaudithook(_only_loopback)
     _reaper.start()
 

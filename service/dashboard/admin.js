@@ -81,13 +81,16 @@ function refusal(response, problem) {
   return problem.detail || problem.title || `The server answered ${response.status}.`;
 }
 
+/** A header is made of bytes, here those of UTF-8: else a letter that no header has would look like a server that is gone. */
+const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 /**
  * Send one command. @returns {Promise<{ok: boolean, words: string, body: any}>} `words` are empty where it was accepted.
  */
 export async function command(method, path) {
   let response;
   try {
-    response = await fetch(path, { method, headers: { "X-ADMIN-TOKEN": sessionStorage.getItem(KEY) ?? "" }, cache: "no-store" });
+    response = await fetch(path, { method, headers: { "X-ADMIN-TOKEN": bytesOf(sessionStorage.getItem(KEY) ?? "") }, cache: "no-store" });
   } catch {
     return { ok: false, words: "The server cannot be reached.", body: null };
   }

@@ -1,6 +1,7 @@
 // The form that tries a request: which fields a model takes, what is sent, what is answered.
 import { byId, el, say } from "./dom.js";
 import { millis } from "./format.js";
+import { parsed, written } from "./json.js";
 import { curlLine } from "./shell.js";
 import { Waiting } from "./waiting.js";
 
@@ -17,11 +18,11 @@ const SHOWN_CHARACTERS = 200_000;
 /** "7" -> 7, "\"7\"" -> "7", "u7" -> "u7" */
 function idOf(text) {
   const trimmed = text.trim();
-  if (/^-?(0|[1-9]\d{0,15})$/.test(trimmed)) return Number(trimmed);
+  if (/^-?(0|[1-9]\d{0,18})$/.test(trimmed)) return parsed(trimmed);
   return /^".*"$/.test(trimmed) ? trimmed.slice(1, -1) : trimmed;
 }
 const listOf = (text, read = idOf) => text.split(",").map((part) => part.trim()).filter(Boolean).map(read);
-const written = (id) => (typeof id === "string" && /^-?\d+$/.test(id) ? `"${id}"` : String(id));
+const shownId = (id) => (typeof id === "string" && /^-?\d+$/.test(id) ? `"${id}"` : String(id));
 const subject = () => document.querySelector("input[name=subject]:checked").value;
 
 /** Whether the model predicts rows; null where that is not known before it is loaded. */
@@ -39,7 +40,7 @@ function exampleRows(model) {
 
 /** JSON of rows, to be changed by hand: a list a line, or a name a line. */
 function writtenRows(rows) {
-  const lines = rows.map((row) => (Array.isArray(row) ? JSON.stringify(row) : JSON.stringify(row, null, 2)));
+  const lines = rows.map((row) => (Array.isArray(row) ? written(row) : written(row, 2)));
   return `[${lines.join(",\n")}]`;
 }
 
@@ -49,14 +50,18 @@ export class Ask {
     this.models = models;
     this.examples = new Map();
     this.filledFor = "";
+    this.isTyped = false; // by a person, for the model that is chosen: a reload must not replace it
     this.waiting = new Waiting(() => this.send());
     byId("ask-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.waiting.stop();
       this.send();
     });
-    byId("ask-form").addEventListener("input", () => this.showCurl());
-    byId("ask-model").addEventListener("change", () => this.fill());
+    byId("ask-form").addEventListener("input", (event) => {
+      if (event.target.closest("#ask-recommender, #ask-estimator")) this.isTyped = true;
+      this.showCurl();
+    });
+    byId("ask-model").addEventListener("change", () => this.start());
     for (const choice of document.querySelectorAll("input[name=subject]")) choice.addEventListener("change", () => this.fillSubject());
     byId("curl-copy").addEventListener("click", () => this.copy());
   }
@@ -75,14 +80,21 @@ export class Ask {
     const ready = names.find((name) => this.models().get(name).status === "ready");
     select.value = names.includes(chosen) ? chosen : (ready ?? names[0] ?? "");
     byId("ask").hidden = names.length === 0;
-    return this.fill();
+    return select.value === chosen ? this.refill() : this.start();
   }
 
   choose(name) {
     byId("ask-model").value = name;
-    this.fill();
+    this.start();
     byId("ask-title").scrollIntoView({ block: "nearest" });
     byId("ask-send").focus();
+  }
+
+  /** The form for a model that was chosen just now; what was asked of another one is not asked again. */
+  start() {
+    this.isTyped = false;
+    this.waiting.stop();
+    return this.fill();
   }
 
   /** Once more where the model has become another one since: what it takes is known only when it is loaded. */
@@ -95,10 +107,11 @@ export class Ask {
     if (!model) return;
     this.filledFor = `${model.name} ${model.version}`;
     const rows = predictsRows(model);
+    if (byId("ask-estimator").hidden === rows) this.isTyped = false; // the fields are others now
     byId("ask-recommender").hidden = rows;
     byId("ask-estimator").hidden = !rows;
     const example = await this.exampleOf(model);
-    if (this.model?.name !== model.name) return;
+    if (this.model?.name !== model.name || this.isTyped) return;
     if (rows) {
       const text = writtenRows(example?.body?.instances ?? exampleRows(model));
       byId("ask-instances").value = text;
@@ -116,7 +129,7 @@ export class Ask {
     if (model.status !== "ready") return null;
     if (!this.examples.has(this.filledFor)) {
       const response = await fetch(`models/${model.name}/example`, { cache: "no-store" }).catch(() => null);
-      this.examples.set(this.filledFor, response?.status === 200 ? await response.json() : null);
+      this.examples.set(this.filledFor, response?.status === 200 ? parsed(await response.text()) : null);
     }
     return this.examples.get(this.filledFor);
   }
@@ -124,8 +137,8 @@ export class Ask {
   fillSubject() {
     const example = this.examples.get(this.filledFor);
     const kind = subject();
-    const user = written(example?.body?.user_id ?? 1);
-    const item = written(example?.item_id ?? 1);
+    const user = shownId(example?.body?.user_id ?? 1);
+    const item = shownId(example?.item_id ?? 1);
     const [label, hint] = SUBJECTS[kind];
     byId("ask-subject").value = { user_id: user, users: user, liked: item, similar: item }[kind];
     say(byId("ask-subject-label"), label);
@@ -136,10 +149,10 @@ export class Ask {
   /** What would be sent now. Throws an Error for a person where that cannot be said. */
   request() {
     const name = byId("ask-model").value;
-    const post = (body) => ({ method: "POST", path: `models/${name}/predict`, body: JSON.stringify(body) });
+    const post = (body) => ({ method: "POST", path: `models/${name}/predict`, body: written(body) });
     if (!byId("ask-estimator").hidden) {
       try {
-        return post({ instances: JSON.parse(byId("ask-instances").value) });
+        return post({ instances: parsed(byId("ask-instances").value) });
       } catch (error) {
         throw new Error(`The rows are not JSON: ${error.message}`, { cause: error });
       }
@@ -220,18 +233,18 @@ export class Ask {
     byId("answer").hidden = false;
     byId("answer").dataset.kind = status === 202 ? "wait" : response.ok ? "ok" : "bad";
     say(byId("answer-status"), String(status));
-    let parsed = null;
+    let body = null;
     try {
-      parsed = JSON.parse(text);
+      body = parsed(text);
     } catch {
-      parsed = null; // shown as it is
+      body = null; // shown as it is
     }
-    say(byId("answer-meaning"), parsed?.title ?? MEANINGS[status] ?? response.statusText);
+    say(byId("answer-meaning"), body?.title ?? MEANINGS[status] ?? response.statusText);
     say(byId("answer-time"), `in ${millis(took)}`);
     const sent = SHOWN_HEADERS.filter((name) => response.headers.has(name));
     byId("answer-headers").replaceChildren(...sent.flatMap((name) => [el("dt", {}, name), el("dd", {}, response.headers.get(name))]));
-    const pretty = parsed === null ? text : JSON.stringify(parsed, null, 2);
+    const pretty = body === null ? text : written(body, 2);
     say(byId("answer-body"), pretty.length > SHOWN_CHARACTERS ? `${pretty.slice(0, SHOWN_CHARACTERS)}\n… ${pretty.length} characters in all` : pretty);
-    this.waiting.follow(response, parsed);
+    this.waiting.follow(response, body);
   }
 }

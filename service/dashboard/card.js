@@ -93,6 +93,8 @@ export class Card {
     this.root.dataset.state = model.status;
     slots.icon.setAttribute("href", `#${model.status}`);
     say(slots.state, stateWords(model));
+    slots.serves.hidden = model.status !== "ready";
+    say(slots.version, model.version ?? "");
     slots.stale.hidden = !model.stale;
     slots.optional.hidden = model.required;
     sayParts(slots.summary, summary(model));

@@ -2,18 +2,21 @@
 
 const POLL_MS = 2000;
 const RECONCILE_MS = 10_000;
-const REOPEN_MS = 4000;
+const REOPEN_MS = 10_000;
 
 /**
- * Follow the server until the page is closed.
+ * Follow the server until the page is closed. A page that nobody looks at follows nothing: a browser has six connections to a
+ * server for all its tabs, and a stream takes one.
  *
  * hears.models(list): every model, anew. hears.model(status, transition): one model changed. hears.progress(patch).
  * hears.status(document): GET /status, now and then. hears.connection("live" | "polling" | "offline").
  */
 export function follow(hears) {
+  let events = null;
   let isLive = false;
   let heard = 0; // events so far: an answer that was asked for before the last of them is old news
   let timer = 0;
+  let openedAt = 0;
 
   async function poll() {
     clearTimeout(timer);
@@ -25,14 +28,26 @@ export function follow(hears) {
       hears.status(status);
       if (heard === heardBefore) hears.models(status.models);
       hears.connection(isLive ? "live" : "polling");
-    } catch (error) {
+    } catch {
       if (!isLive) hears.connection("offline");
+      // A stream whose other end is gone without a word (sleep, a proxy) looks open, and would for hours.
+      else if (heard === heardBefore) isLive = false;
     }
-    timer = setTimeout(poll, isLive ? RECONCILE_MS : POLL_MS);
+    // A browser comes back by itself from a cut, but not from an answer that is no stream, nor from one that never comes.
+    if (!isLive && !document.hidden && Date.now() - openedAt > REOPEN_MS) open();
+    clearTimeout(timer); // of another one that was asked at the same time
+    if (!document.hidden) timer = setTimeout(poll, isLive ? RECONCILE_MS : POLL_MS);
+  }
+
+  function close() {
+    events?.close();
+    isLive = false;
   }
 
   function open() {
-    const events = new EventSource("events");
+    close();
+    openedAt = Date.now();
+    events = new EventSource("events");
     const listen = (name, tell) =>
       events.addEventListener(name, (event) => {
         heard += 1;
@@ -49,14 +64,19 @@ export function follow(hears) {
       const wasLive = isLive;
       isLive = false;
       if (wasLive) poll();
-      // A browser comes back by itself from a cut, but not from an answer that is no stream.
-      if (events.readyState === EventSource.CLOSED) setTimeout(open, REOPEN_MS);
     };
   }
 
-  open();
-  poll();
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) poll();
-  });
+  function look() {
+    if (document.hidden) {
+      clearTimeout(timer);
+      close();
+    } else {
+      open();
+      poll();
+    }
+  }
+
+  look();
+  document.addEventListener("visibilitychange", look);
 }

@@ -11,6 +11,7 @@ import { drawCalls } from "./spark.js";
 
 const CALLS_MS = 4000;
 const FIRST_MS = 500;
+const SETTLED_MS = 200;
 
 /** @type {Map<string, any>} name -> status object */
 const models = new Map();
@@ -18,6 +19,7 @@ const models = new Map();
 const cards = new Map();
 /** Names of the cards that can be seen now: calls are asked for these alone. @type {Set<string>} */
 const visible = new Set();
+let healthTimer = 0;
 
 const ask = new Ask(() => models);
 const filters = new Filters(() => models, cards);
@@ -71,10 +73,11 @@ function settle() {
   ask.offer([...models.keys()]);
   byId("empty").hidden = models.size > 0;
   byId("cards").hidden = models.size === 0;
-  askHealth();
+  healthTimer ||= setTimeout(askHealth, SETTLED_MS); // many models change at once when a server starts
 }
 
 async function askHealth() {
+  healthTimer = 0;
   const response = await fetch("health", { cache: "no-store" }).catch(() => null);
   if (response?.ok) showHealth((await response.json()).status);
 }

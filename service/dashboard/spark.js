@@ -38,9 +38,10 @@ function inWords(seconds, inFlight, highest) {
   const calls = seconds.reduce((sum, second) => sum + second.calls, 0);
   const failed = seconds.reduce((sum, second) => sum + second.failed, 0);
   const running = inFlight ? `, ${count(inFlight)} in flight` : "";
-  if (!calls) return [`no calls for 2 min${running}`];
+  if (!calls) return [`no calls in the last 2 min${running}`];
   const many = `${counted(calls, "call")} in 2 min${failed ? `, ${count(failed)} failed` : ""}${running}`;
   const timed = seconds.filter((second) => second.p50_ms !== null).sort((a, b) => a.p50_ms - b.p50_ms);
   if (!timed.length) return [many];
-  return [`p50 ~${millis(timed[Math.floor(timed.length / 2)].p50_ms)}, p99 ≤ ${millis(highest)}`, many];
+  // The median of the seconds' medians, and a bound: no second's p99 was above it.
+  return [`typically ${millis(timed[Math.floor(timed.length / 2)].p50_ms)}, 99% in ${millis(highest)}`, many];
 }

@@ -55,6 +55,16 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server, width: int,
         assert page.page.evaluate("document.documentElement.scrollWidth") <= width, "something is wider than the page"
 
 
+def test_what_is_chosen_is_seen_in_the_colours_of_the_system(browser: Browser, server: Server) -> None:
+    with dashboard(browser, server, forced_colors="active") as page:
+        page.wait_state("als", "ready")
+        backgrounds = "found => found.map(each => getComputedStyle(each).backgroundColor)"
+        pairs = (("[aria-pressed=true]", "[aria-pressed=false]"), (".choice :checked + span", ".choice :not(:checked) + span"))
+        for chosen, other in pairs:
+            highlight = page.page.locator(chosen).evaluate_all(backgrounds)
+            assert highlight and not set(highlight) & set(page.page.locator(other).evaluate_all(backgrounds))
+
+
 def test_axe_finds_nothing_serious_where_there_is_no_model(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path / "server", {}) as server, dashboard(browser, server, bypass_csp=True) as page:
         expect(page.page.locator("#empty")).to_be_visible()

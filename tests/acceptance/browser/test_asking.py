@@ -119,6 +119,32 @@ def test_a_model_that_loads_is_waited_for_honestly(browser: Browser, beside: Bes
         expect(page.page.locator("#answer-waiting")).to_be_hidden()
 
 
+def test_what_was_typed_outlives_a_reload(browser: Browser, tmp_path: Path) -> None:
+    models = {"als": {"source": fleet.als(tmp_path)}}
+    with serving(tmp_path / "server", fleet.config(models)) as server, dashboard(browser, server) as page:
+        page.wait_state("als", "ready")
+        user = page.page.get_by_label("User id")
+        proposed = str(server.get("/models/als/example").body["body"]["user_id"])
+        expect(user).to_have_value(proposed)
+        user.fill("17")
+        with page.page.expect_response(re.compile("/example$")):
+            server.command("POST", "/models/als/reload?force=true&wait=30")
+        assert send(page)["user_id"] == 17
+        page.press("als", "try")
+        expect(user).to_have_value(proposed)
+
+
+def test_ids_beyond_the_exact_numbers_of_javascript_are_sent_and_shown_as_they_are(browser: Browser, server: Server) -> None:
+    with dashboard(browser, server) as page:
+        page.wait_state("als", "ready")
+        page.press("als", "try")
+        page.page.get_by_role("radio", name="users").check()
+        page.page.get_by_label("User ids").fill("9007199254740993, 1234567890123456789")
+        results = send(page)["results"]
+        assert isinstance(results, list)
+        assert [result["user_id"] for result in results] == [9007199254740993, 1234567890123456789]
+
+
 def test_waiting_can_be_stopped(browser: Browser, beside: Beside, tmp_path: Path) -> None:
     download = fleet.slow_download(beside, tmp_path)
     with serving(tmp_path / "server", fleet.config({"als": {"source": download.url}})) as server, dashboard(browser, server) as page:

@@ -22,7 +22,7 @@ def test_a_reload_needs_the_right_token(browser: Browser, tmp_path: Path) -> Non
         version = server.model("als")["version"]
         page.press("als", "reload")
         expect(page.page.locator("#token-complaint")).to_have_text("Commands need the admin token. Enter it, and try again.")
-        page.enter_token("wrong")
+        page.enter_token("wrong – ключ")  # pasted from anywhere: no letters of a header
         page.press("als", "reload")
         expect(page.slot("als", "outcome")).to_have_text("The server does not accept this token.")
         expect(page.page.locator("#token-complaint")).to_be_visible()

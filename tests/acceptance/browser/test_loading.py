@@ -34,6 +34,7 @@ def test_a_download_is_watched_to_the_end(browser: Browser, beside: Beside, tmp_
         page.wait_state("als", "ready")
         expect(bar).to_be_hidden()
         expect(page.slot("als", "summary")).to_contain_text("4,000 users")
+        expect(page.slot("als", "version")).to_have_text(server.model("als")["version"])
         expect(page.page.locator("#health-word")).to_have_text("All serving")
         # Said to those who cannot see it.
         expect(page.page.locator("#announcer")).to_have_text("als: Ready")

@@ -68,4 +68,4 @@ def main(model: str, *users: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) > 2 else __doc__)

@@ -51,11 +51,6 @@ def seconds_in(text: str) -> float:
     return seconds
 
 
-def named_url(arguments: argparse.Namespace) -> str | None:
-    """The server that --url or HOLDFAST_URL names."""
-    return arguments.url or os.environ.get("HOLDFAST_URL") or None
-
-
 class Found(NamedTuple):
     """Where the server of a command is; None when none runs on the store of the settings."""
 
@@ -67,8 +62,8 @@ def find_server(arguments: argparse.Namespace) -> Found:
     """The server that is named, else the one that runs on the configured store. Leaves by SystemExit(2) for a wrong configuration."""
     from service.presence import find
 
-    url = named_url(arguments)
-    if url is not None:
+    url = arguments.url or os.environ.get("HOLDFAST_URL")
+    if url:
         return Found(url, None)
     settings = settings_of(arguments)
     presence = find(settings.store.path)

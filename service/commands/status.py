@@ -8,30 +8,28 @@ import os
 from pathlib import Path
 from typing import Any
 
-from service.client import Holdfast, HoldfastError
+from service.client import Holdfast
 from service.commands.progress import model_line
-from service.commands.server import EXIT_FAILED, EXIT_NO_SERVER, add_server_arguments, client_of, find_server, named_url, tell
+from service.commands.server import EXIT_NO_SERVER, add_server_arguments, carried_out, client_of, find_server
+
+_EPILOG = """\
+Exit codes: 0 a server answered; 1 the one that is named, or runs on the store, does not answer; 2 wrong usage or configuration;
+3 no server runs on the store."""
 
 
 def add_parser(words: Any) -> None:
     """Declare the word."""
-    parser = words.add_parser("status", help="show the running server's models", description=__doc__)
+    parser = words.add_parser("status", help="show the running server's models", description=__doc__, epilog=_EPILOG)
     add_server_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the status; 0 with a server, 1 when the server named by --url or HOLDFAST_URL does not answer, 3 when none runs."""
+    """Show the status; 0 with a server, 1 when the server that is named, or runs on the store, does not answer, 3 when none runs."""
     found = find_server(arguments)
-    if found.url is not None:
-        with client_of(found, deadline_s=0) as client:
-            try:
-                return _show(client.url, _ask(client), arguments.json)
-            except HoldfastError as error:
-                tell(error, client.url)
-    if named_url(arguments) is not None or found.settings is None:
-        return EXIT_FAILED
-    return _show_store(found.settings.store.path, sorted(found.settings.models), arguments.json)
+    if found.url is None and found.settings is not None:
+        return _show_store(found.settings.store.path, sorted(found.settings.models), arguments.json)
+    return carried_out(client_of(found, deadline_s=0), lambda client: _show(client.url, _ask(client), arguments.json))
 
 
 def _ask(client: Holdfast) -> dict[str, Any]:

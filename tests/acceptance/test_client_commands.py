@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from service.presence import Presence, announce
 from tests.acceptance.running import TOKEN, Beside, Server, environment, program, run, serving
 from tests.artifacts.recommenders import als_dict
 from tests.artifacts.writing import write
@@ -200,6 +201,10 @@ def test_without_a_server(artifacts: dict[str, Path], tmp_path: Path) -> None:
     assert not list((store / "segments").iterdir())
     done = run(tmp_path, "predict", "--user", "1", "--no-wait", "--url", f"http://127.0.0.1:{free_port()}")
     assert (done.returncode, "does not answer" in done.stderr) == (1, True)
+    # A server that has a process and does not answer is not a store without one.
+    announce(store, Presence(os.getpid(), f"http://127.0.0.1:{free_port()}", 0.0))
+    done = run(tmp_path, "status")
+    assert (done.returncode, done.stdout, "does not answer" in done.stderr) == (1, "", True)
 
 
 class SlowModel:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from service.errors import BodyTimeout, InvalidField, MalformedBody, UnsupportedMediaType
+from service.errors import BodyTimeout, InvalidField, MalformedBody, UnsupportedCoding, UnsupportedMediaType
 
 T = TypeVar("T")
 
@@ -33,9 +33,10 @@ _TAKEN_AS_JSON = ("application/json", "application/x-www-form-urlencoded", "appl
 async def read_body(request: web.Request, understand: Callable[[bytes], T]) -> T:
     """What `understand` makes of the body; in a thread for a large one, so it must not touch what belongs to the event loop.
 
-    Raises MalformedBody, BodyTimeout, UnsupportedMediaType, InvalidField; web.HTTPRequestEntityTooLarge beyond max_body.
+    Raises MalformedBody, BodyTimeout, UnsupportedMediaType, UnsupportedCoding, InvalidField; web.HTTPRequestEntityTooLarge beyond max_body.
     """
     check_media_type(request)
+    _check_coding(request)
     timeout_s = request.app[BODY_TIMEOUT_S]
     if _is_too_large(request):
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
@@ -62,6 +63,12 @@ async def go_on_if_expected(request: web.Request) -> None:
 
 def _is_too_large(request: web.Request) -> bool:
     return request.content_length is not None and request.content_length > request.client_max_size
+
+
+def _check_coding(request: web.Request) -> None:
+    """Refuse a body in a coding that was not taken off; aiohttp passes on what it does not know. Raises UnsupportedCoding."""
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity", "gzip", "deflate"):
+        raise UnsupportedCoding
 
 
 def check_media_type(request: web.Request) -> None:

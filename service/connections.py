@@ -23,10 +23,10 @@ from typing import cast
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 
 from config.schema import ServerSettings
-from service.errors import PROBLEM_JSON, problem, problem_document
+from service.errors import PROBLEM_JSON, MalformedBody, UnsupportedCoding, problem, problem_document
 
 LEAST_BYTES = 64 << 10
 """What a client must take of an answer within `send_timeout`: 2 KiB a second by default."""
@@ -121,10 +121,13 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP is told as a problem too (RFC 9457); a head that is too large is 431 (RFC 6585)."""
+        """What is no HTTP is told as a problem too (RFC 9457); a head that is too large is 431 (RFC 6585), a body of another compression 415."""
         super().handle_error(request, status, exc, message)
         if isinstance(exc, LineTooLong):
             refused = problem(431, "head-too-large", "The head of the request is too large", "A line of it is longer than 8190 bytes.")
+        elif isinstance(exc, ContentEncodingError):
+            # It says so of a coding that needs a library, and of deflate that is none or ends too soon.
+            refused = (UnsupportedCoding() if "install" in str(exc) else MalformedBody("It cannot be decompressed.")).response()
         else:
             refused = problem(status, "bad-request", "This is no HTTP request", " ".join((message or "").split())[:300])
         refused.force_close()

@@ -78,6 +78,15 @@ class UnsupportedMediaType(Problem):
     status, slug, title = 415, "unsupported-media-type", "The body must be JSON"
 
 
+class UnsupportedCoding(Problem):
+    """The body is compressed in a way that is not read here."""
+
+    status, slug, title = 415, "unsupported-content-coding", "The body is compressed in another way than gzip or deflate"
+
+    def __init__(self) -> None:
+        super().__init__("Send it as it is, or with gzip or deflate.", headers={"Accept-Encoding": "gzip, deflate"})
+
+
 class TooManyAttempts(Problem):
     """Wrong admin tokens keep coming from this address."""
 

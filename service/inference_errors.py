@@ -19,7 +19,7 @@ from service.replies import reply
 from service.status import answer_for
 
 _ROOT = "/v2"
-_KEPT = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
+_KEPT = ("Allow", "Accept", "Accept-Encoding", "Retry-After", "WWW-Authenticate")
 
 
 def is_inference_path(path: str) -> bool:

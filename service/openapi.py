@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any, get_args
 
 import msgspec
@@ -71,6 +72,8 @@ class _Schemas:
     def __init__(self, routes: Iterable[Route]) -> None:
         types = [member for route in routes for type in _types(route) for member in _members(type)]
         schemas, self.components = msgspec.json.schema_components(types, ref_template=_SCHEMA_REF)
+        for component in self.components.values():
+            component["description"] = cleandoc(component["description"])
         for schema in (*schemas, self.components):
             _say_items(schema)
         self._of = dict(zip(map(repr, types), schemas, strict=True))

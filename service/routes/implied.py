@@ -98,6 +98,6 @@ def _answers(route: Route) -> Iterator[tuple[int, Answer]]:
         yield 400, error("The body is not JSON, or was cut short")
         yield 408, error("The body did not arrive in time")
         yield 413, error("The body is larger than `max_body`")
-        yield 415, error("The body is declared as something else than JSON")
+        yield 415, error("The body is declared as something else than JSON, or compressed in another way than gzip or deflate")
         if invalid != 400:
             yield invalid, error("A field of the body is unknown, missing or cannot be used", FieldProblem)

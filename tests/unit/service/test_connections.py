@@ -137,6 +137,27 @@ async def test_a_body_within_the_limit_is_taken_however_it_comes(running: Runnin
         await closed(streams)
 
 
+@pytest.mark.parametrize("path", ["/models/als/predict", "/v2/models/als/infer"])
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "x"])
+async def test_another_compression_is_415(running: Running, coding: str, path: str) -> None:
+    async with running(FakeRegistry(live())) as (url, _, _):
+        streams = await connected(url)
+        streams[1].write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Encoding: {coding}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        status, headers, told = await asyncio.wait_for(answer(streams[0]), 10)
+        assert (status, headers.get("accept-encoding")) == (415, "gzip, deflate"), told
+        assert b"gzip or deflate" in told and b"install" not in told
+        await closed(streams)
+
+
+async def test_deflate_that_is_none_is_400(running: Running) -> None:
+    async with running(FakeRegistry(live())) as (url, _, _):
+        streams = await connected(url)
+        streams[1].write(ASK.format(head="Content-Encoding: deflate\r\nContent-Length: 3").encode() + b"\x08zz")
+        status, headers, told = await asyncio.wait_for(answer(streams[0]), 10)
+        assert (status, json.loads(told)["detail"]) == (400, "It cannot be decompressed."), told
+        await closed(streams)
+
+
 async def test_an_answer_that_nobody_reads_is_given_up(running: Running) -> None:
     items = 200_000
     registry = FakeRegistry(live(), scorer=FakeScorer(items=FakeItems(items), most=items), request_timeout_s=60.0)

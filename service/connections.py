@@ -121,7 +121,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP is told as a problem too (RFC 9457); a head that is too large is 431 (RFC 6585), a body of another compression 415."""
+        """What is no HTTP is told as a problem too (RFC 9457); a head that is too large is 431 (RFC 6585)."""
         super().handle_error(request, status, exc, message)
         if isinstance(exc, LineTooLong):
             refused = problem(431, "head-too-large", "The head of the request is too large", "A line of it is longer than 8190 bytes.")

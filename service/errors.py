@@ -28,6 +28,8 @@ PROBLEM_JSON = "application/problem+json"
 DOCUMENT = web.ResponseKey("document", Mapping[str, Any])
 """The problem that a response tells."""
 _TYPE_PREFIX = "urn:holdfast:problem:"
+_LONGEST_TOLD = 1000
+"""Characters of a field's name, and of what is wrong with it."""
 _log = logging.getLogger("holdfast.http")
 
 
@@ -111,8 +113,8 @@ class InvalidField(Problem):
     status, slug, title = 422, "invalid-field", "A field has a value that cannot be used"
 
     def __init__(self, field: str, detail: str) -> None:
-        super().__init__(detail, field=field)
-        self.field = field
+        self.field = _shortened(field)  # names that a client made up are told back to it
+        super().__init__(_shortened(detail), field=self.field)
 
 
 class Overloaded(Problem):
@@ -149,6 +151,10 @@ class DeadlineExceeded(Problem):
     """Scoring took longer than the model's request_timeout."""
 
     status, slug, title = 504, "deadline-exceeded", "The answer took too long"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
 
 
 def problem_document(status: int, slug: str, title: str, detail: str, **members: object) -> dict[str, object]:

@@ -153,7 +153,7 @@ async def test_deflate_that_is_none_is_400(running: Running) -> None:
     async with running(FakeRegistry(live())) as (url, _, _):
         streams = await connected(url)
         streams[1].write(ASK.format(head="Content-Encoding: deflate\r\nContent-Length: 3").encode() + b"\x08zz")
-        status, headers, told = await asyncio.wait_for(answer(streams[0]), 10)
+        status, _, told = await asyncio.wait_for(answer(streams[0]), 10)
         assert (status, json.loads(told)["detail"]) == (400, "It cannot be decompressed."), told
         await closed(streams)
 

@@ -96,6 +96,17 @@ async def test_what_is_not_json_is_400(client_of: ClientOf, raw: bytes) -> None:
         assert (response.status == 422) == raw.startswith(b"[")
 
 
+async def test_a_name_without_end_is_not_told_in_full(client_of: ClientOf) -> None:
+    client = await client_of(FakeRegistry(live()))
+    for path, body in (
+        (PREDICT, {"x" * 100_000: 1}),
+        ("/v2/models/als/infer", {"inputs": [{"name": "x", "datatype": "F" * 100_000, "shape": []}]}),
+    ):
+        async with client.post(path, json=body) as response:
+            told = await response.read()
+        assert response.status in (400, 422) and 500 < len(told) < 3000
+
+
 async def test_other_media_types_are_415(client_of: ClientOf) -> None:
     client = await client_of(FakeRegistry(live()))
     async with client.post(PREDICT, data=b"<user>1</user>", headers={"Content-Type": "application/xml"}) as response:

@@ -58,11 +58,13 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server, width: int,
 def test_what_is_chosen_is_seen_in_the_colours_of_the_system(browser: Browser, server: Server) -> None:
     with dashboard(browser, server, forced_colors="active") as page:
         page.wait_state("als", "ready")
-        backgrounds = "found => found.map(each => getComputedStyle(each).backgroundColor)"
-        pairs = (("[aria-pressed=true]", "[aria-pressed=false]"), (".choice :checked + span", ".choice :not(:checked) + span"))
-        for chosen, other in pairs:
-            highlight = page.page.locator(chosen).evaluate_all(backgrounds)
-            assert highlight and not set(highlight) & set(page.page.locator(other).evaluate_all(backgrounds))
+        highlight = page.page.evaluate("""() => {
+            const probe = document.body.appendChild(document.createElement("i"))
+            Object.assign(probe.style, { backgroundColor: "Highlight", forcedColorAdjust: "none" })
+            return getComputedStyle(probe).backgroundColor
+        }""")
+        for chosen in ("[aria-pressed=true]", ".choice :checked + span"):
+            assert page.page.locator(chosen).evaluate("chosen => getComputedStyle(chosen).backgroundColor") == highlight
 
 
 def test_axe_finds_nothing_serious_where_there_is_no_model(browser: Browser, tmp_path: Path) -> None:

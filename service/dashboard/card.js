@@ -1,7 +1,7 @@
 // One model's card: made once, then kept up to date in place, so that focus, selection and what is open stay as they are.
 import { ADVICE, UNKNOWN } from "./advice.js";
 import { byId, el, say, sayParts } from "./dom.js";
-import { ago, counted, duration, moment, size } from "./format.js";
+import { ago, counted, duration, moment, serverNow, size } from "./format.js";
 import { showFacts, showStory, showVersions } from "./inside.js";
 
 export const STATES = { ready: "Ready", loading: "Loading", error: "Failed", unloaded: "Unloaded", not_started: "Not started" };
@@ -52,8 +52,9 @@ function attemptWords(model) {
 
 function nextAttempt(failure) {
   const tried = failure.attempts > 1 ? `Failed ${failure.attempts} times in a row. ` : "";
+  if (failure.type === "part_unavailable") return "It serves again as soon as its parts do.";
   if (!failure.next_attempt_at) return `${tried}It is not tried again by itself: not before the source changes, or somebody asks.`;
-  const seconds = Math.ceil((Date.parse(failure.next_attempt_at) - Date.now()) / 1000);
+  const seconds = Math.ceil((Date.parse(failure.next_attempt_at) - serverNow()) / 1000);
   return tried + (seconds > 0 ? `Next attempt in ${duration(seconds)}.` : "Next attempt now.");
 }
 

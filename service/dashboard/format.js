@@ -2,6 +2,19 @@
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
+const CLOCK_JITTER_MS = 2000; // a Date header has whole seconds, and was on its way
+
+let serverIsAheadMs = 0;
+
+/** Take the server's clock for what is told relative to now: a reader's own may be minutes off. @param {string | null} date a Date header */
+export function setClock(date) {
+  const ahead = Date.parse(date ?? "") - Date.now();
+  if (!Number.isNaN(ahead)) serverIsAheadMs = Math.abs(ahead) > CLOCK_JITTER_MS ? ahead : 0;
+}
+
+/** Now by the server's clock, in milliseconds. */
+export const serverNow = () => Date.now() + serverIsAheadMs;
+
 /** 1536 -> "1.5 KiB" @param {number} bytes */
 export function size(bytes) {
   let value = bytes;
@@ -33,7 +46,7 @@ export function millis(ms) {
 
 /** "just now", "4 min ago" @param {string} at RFC 3339 */
 export function ago(at) {
-  const seconds = (Date.now() - Date.parse(at)) / 1000;
+  const seconds = (serverNow() - Date.parse(at)) / 1000;
   if (seconds < 5) return "just now";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;

@@ -1,4 +1,5 @@
 // What happens on the server, as it happens: server-sent events, and asking again and again where they do not come through.
+import { setClock } from "./format.js";
 
 const POLL_MS = 2000;
 const RECONCILE_MS = 10_000;
@@ -24,6 +25,7 @@ export function follow(hears) {
     try {
       const response = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(8000) });
       if (!response.ok) throw new Error(`GET /status: ${response.status}`);
+      setClock(response.headers.get("Date"));
       const status = await response.json();
       hears.status(status);
       if (heard === heardBefore) hears.models(status.models);

@@ -6,6 +6,7 @@ Does not cover: the stream itself (`GET /events`), the kinds of changes (`test_l
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, Route, expect
@@ -94,6 +95,15 @@ def test_a_stream_that_goes_silent_is_not_called_live(browser: Browser, beside: 
         page.page.unroute(STATUS)
         page.page.clock.fast_forward(11_000)
         expect(connection).to_have_text("Live")
+
+
+def test_times_are_told_by_the_clock_of_the_server(browser: Browser, tmp_path: Path) -> None:
+    models = {"als": {"source": fleet.als(tmp_path)}}
+    with serving(tmp_path / "server", fleet.config(models)) as server, dashboard(browser, server, is_open=False) as page:
+        server.wait_ready("als")
+        page.page.clock.install(time=time.time() + 3600)
+        page.open()
+        expect(page.slot("als", "summary")).to_contain_text(re.compile(r"loaded (just now|\d+ s ago)$"))
 
 
 def test_a_page_that_nobody_looks_at_holds_no_stream(browser: Browser, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from loaders.errors import FAILURES
 from tests.acceptance.browser import fleet
 from tests.acceptance.browser.pages import dashboard
 from tests.acceptance.running import Beside, serving
+from tests.artifacts.hybrids import hybrid_dict
+from tests.artifacts.writing import write
 from tests.support import wait_until_sync
 
 
@@ -74,6 +76,16 @@ def test_a_failed_reload_is_shown_beside_what_serves(browser: Browser, tmp_path:
         expect(page.slot("als", "stale")).to_be_visible()
         expect(page.slot("als", "failure-title")).to_contain_text("The version before serves on.")
         expect(page.card("als")).to_have_attribute("data-state", "ready")
+
+
+def test_a_hybrid_without_its_parts_says_what_it_waits_for(browser: Browser, tmp_path: Path) -> None:
+    hybrid = str(write(hybrid_dict(), tmp_path / "hybrid.pkl", "pickle4"))
+    sources = {"hybrid": hybrid, "content_based": fleet.sign_in_page(tmp_path), "collaborative": fleet.als(tmp_path)}
+    models = {name: {"source": source} for name, source in sources.items()}
+    with serving(tmp_path / "server", fleet.config(models)) as server, dashboard(browser, server) as page:
+        page.wait_state("hybrid", "error")
+        expect(page.slot("hybrid", "failure-message")).to_contain_text("content_based")
+        expect(page.slot("hybrid", "failure-next")).to_have_text("It serves again as soon as its parts do.")
 
 
 def test_every_type_of_failure_has_its_advice(browser: Browser, tmp_path: Path) -> None:

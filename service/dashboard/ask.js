@@ -1,7 +1,7 @@
 // The form that tries a request: which fields a model takes, what is sent, what is answered.
 import { byId, el, say } from "./dom.js";
 import { millis } from "./format.js";
-import { parsed, written } from "./json.js";
+import { idOf, listOf, parsed, shownId, written } from "./json.js";
 import { curlLine } from "./shell.js";
 import { Waiting } from "./waiting.js";
 
@@ -15,14 +15,6 @@ const SUBJECTS = {
 };
 const SHOWN_CHARACTERS = 200_000;
 
-/** "7" -> 7, "\"7\"" -> "7", "u7" -> "u7" */
-function idOf(text) {
-  const trimmed = text.trim();
-  if (/^-?(0|[1-9]\d{0,18})$/.test(trimmed)) return parsed(trimmed);
-  return /^".*"$/.test(trimmed) ? trimmed.slice(1, -1) : trimmed;
-}
-const listOf = (text, read = idOf) => text.split(",").map((part) => part.trim()).filter(Boolean).map(read);
-const shownId = (id) => (typeof id === "string" && /^-?\d+$/.test(id) ? `"${id}"` : String(id));
 const subject = () => document.querySelector("input[name=subject]:checked").value;
 
 /** Whether the model predicts rows; null where that is not known before it is loaded. */
@@ -50,7 +42,7 @@ export class Ask {
     this.models = models;
     this.examples = new Map();
     this.filledFor = "";
-    this.isTyped = false; // by a person, for the model that is chosen: a reload must not replace it
+    this.isTyped = this.isKindChosen = false; // by a person, for this model: what it proposes must not replace that
     this.waiting = new Waiting(() => this.send());
     byId("ask-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -58,11 +50,17 @@ export class Ask {
       this.send();
     });
     byId("ask-form").addEventListener("input", (event) => {
-      if (event.target.closest("#ask-recommender, #ask-estimator")) this.isTyped = true;
+      if (event.target.matches("#ask-subject, #ask-instances")) this.isTyped = true;
       this.showCurl();
     });
     byId("ask-model").addEventListener("change", () => this.start());
-    for (const choice of document.querySelectorAll("input[name=subject]")) choice.addEventListener("change", () => this.fillSubject());
+    for (const choice of document.querySelectorAll("input[name=subject]")) {
+      choice.addEventListener("change", () => {
+        this.isKindChosen = true;
+        this.isTyped = false;
+        this.fillSubject();
+      });
+    }
     byId("curl-copy").addEventListener("click", () => this.copy());
   }
 
@@ -92,7 +90,7 @@ export class Ask {
 
   /** The form for a model that was chosen just now; what was asked of another one is not asked again. */
   start() {
-    this.isTyped = false;
+    this.isTyped = this.isKindChosen = false;
     this.waiting.stop();
     return this.fill();
   }
@@ -118,7 +116,7 @@ export class Ask {
       byId("ask-instances").rows = Math.min(14, Math.max(4, text.split("\n").length));
     } else {
       const kind = example?.body?.liked ? "liked" : "user_id";
-      document.querySelector(`input[name=subject][value=${kind}]`).checked = true;
+      if (!this.isKindChosen) document.querySelector(`input[name=subject][value=${kind}]`).checked = true;
       this.fillSubject();
     }
     this.showCurl();
@@ -127,11 +125,12 @@ export class Ask {
   /** A request that the model itself proposes. */
   async exampleOf(model) {
     if (model.status !== "ready") return null;
-    if (!this.examples.has(this.filledFor)) {
+    const key = this.filledFor; // another model may be chosen before the answer is there
+    if (!this.examples.has(key)) {
       const response = await fetch(`models/${model.name}/example`, { cache: "no-store" }).catch(() => null);
-      this.examples.set(this.filledFor, response?.status === 200 ? parsed(await response.text()) : null);
+      this.examples.set(key, response?.status === 200 ? parsed(await response.text()) : null);
     }
-    return this.examples.get(this.filledFor);
+    return this.examples.get(key);
   }
 
   fillSubject() {

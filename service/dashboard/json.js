@@ -1,4 +1,4 @@
-// JSON without loss: an id may be larger than the integers that a Number holds exactly (2^53), and must come back as it went out.
+// JSON without loss, and ids in the fields of a form: an id may be larger than what a Number holds exactly (2^53).
 
 /** Whole numbers beyond the exact ones become BigInt, where the browser tells how they were written. @param {string} text */
 export function parsed(text) {
@@ -8,7 +8,17 @@ export function parsed(text) {
 }
 
 /** The inverse. @param {any} value @param {number} [indent] */
-export function written(value, indent) {
-  const text = JSON.stringify(value, (key, each) => (typeof each === "bigint" ? `\0${each}` : each), indent);
-  return text.replace(/"\\u0000(-?\d+)"/g, "$1");
+export const written = (value, indent) => JSON.stringify(value, (key, each) => (typeof each === "bigint" ? JSON.rawJSON(String(each)) : each), indent);
+
+/** "7" -> 7, "\"7\"" -> "7", "u7" -> "u7" @param {string} text of a field */
+export function idOf(text) {
+  const trimmed = text.trim();
+  if (/^-?(0|[1-9]\d{0,18})$/.test(trimmed)) return parsed(trimmed);
+  return /^".*"$/.test(trimmed) ? trimmed.slice(1, -1) : trimmed;
 }
+
+/** Ids or words that stand between commas. */
+export const listOf = (text, read = idOf) => text.split(",").map((part) => part.trim()).filter(Boolean).map(read);
+
+/** The inverse of idOf. */
+export const shownId = (id) => (typeof id === "string" && /^-?\d+$/.test(id) ? `"${id}"` : String(id));

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.acceptance.browser import fleet
 from tests.acceptance.browser.pages import Dashboard, dashboard
 from tests.acceptance.running import Beside, Server, serving
+from tests.support import wait_until_sync
 
 NAMES = ("als", "content", "iris")
 
@@ -132,6 +133,20 @@ def test_what_was_typed_outlives_a_reload(browser: Browser, tmp_path: Path) -> N
         assert send(page)["user_id"] == 17
         page.press("als", "try")
         expect(user).to_have_value(proposed)
+
+
+def test_a_proposal_that_comes_late_takes_only_the_place_that_nobody_filled(browser: Browser, server: Server) -> None:
+    with dashboard(browser, server, is_open=False) as page:
+        held: list[Route] = []
+        page.page.route(re.compile("/example$"), lambda route: held.append(route))
+        page.open()
+        page.wait_state("als", "ready")
+        page.page.get_by_label("How many").fill("3")
+        page.page.get_by_role("radio", name="users").check()
+        wait_until_sync(lambda: page.page.evaluate("1") and held, what="the proposal is asked for")
+        held.pop().continue_()
+        expect(page.page.get_by_label("User ids")).to_have_value(str(server.get("/models/als/example").body["body"]["user_id"]))
+        assert send(page)["results"]
 
 
 def test_ids_beyond_the_exact_numbers_of_javascript_are_sent_and_shown_as_they_are(browser: Browser, server: Server) -> None:

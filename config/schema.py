@@ -179,7 +179,8 @@ class ModelSettings:
     max_in_flight: int = setting(256, "Predict calls at the same time; beyond it 429.", minimum=1)
     max_queue_s: float = setting(
         0.0,
-        "Longest expected wait of a call for its turn, beyond it 429; auto is 25 ms, or what one call takes if that is more.",
+        "Longest expected wait of a call for its turn, beyond it 429; auto is 150 ms (hosted models: 25 ms), or what one call takes if"
+        " that is more, and only that while most are refused.",
         key="max_queue",
         kind="duration",
         minimum=0.001,

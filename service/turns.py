@@ -17,7 +17,9 @@ from collections import OrderedDict
 from models.turn import Turn
 
 AUTO_S = 0.025
-"""The longest wait that is expected of anybody where the setting says auto: a burst of short calls is worked off in it."""
+"""The longest wait that is expected of anybody by a hosted model where the setting says auto."""
+BURST_S = 0.15
+"""The same by threads, until most calls are refused: 64 clients of a quick model are no overload. A longer one is late more often."""
 _FORGETS = 1.01
 """Of all times the shortest counts, because what disturbs only adds; it grows by so much a call, so that a slower model is seen."""
 
@@ -92,7 +94,7 @@ class ThreadTurns:
         """The turn of one more call. Raises Congested where it is to be expected after more than `longest_s` seconds (None: auto)."""
         _, ahead = self._line.look()
         wait_s = (ahead + cost) * self._unit_s / self._threads
-        most, allowed_s = 2 * self._threads, AUTO_S if longest_s is None else longest_s
+        most, allowed_s = 2 * self._threads, BURST_S if longest_s is None else longest_s
         if longest_s is None and self._refused_share > 0.5:
             most, allowed_s = max(self._threads, int(most * self._unit_s / self._recent_unit_s)), self._AT_ONCE_S
         is_refused = self._in_flight >= most and wait_s > allowed_s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from models.turn import Turn
@@ -56,18 +58,33 @@ def threads(count: int = 2, cost: int = 20 * MS) -> Threads:
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_of_slow_calls_as_many_wait_as_there_are_threads(count: int) -> None:
-    queue = threads(count, 40 * MS)
-    assert [queue.come(40 * MS) for _ in range(2 * count + 1)] == [True] * 2 * count + [False]
+    queue = threads(count, 400 * MS)
+    assert [queue.come(400 * MS) for _ in range(2 * count + 1)] == [True] * 2 * count + [False]
     queue.end_one()
-    assert [queue.come(40 * MS) for _ in range(2)] == [True, False]
+    assert [queue.come(400 * MS) for _ in range(2)] == [True, False]
 
 
-@pytest.mark.parametrize("cost", [MS // 2, MS, 5 * MS])
+@pytest.mark.parametrize("cost", [MS // 2, 2 * MS, 5 * MS])
 def test_of_quick_calls_as_many_wait_as_are_worked_off_in_time(cost: int) -> None:
     queue = threads(2, cost)
-    admitted = sum(queue.come(cost) for _ in range(1000))
-    assert admitted == 2 + 2 * 25 * MS // cost
-    assert admitted >= 64 or cost > MS // 2
+    admitted = 0
+    while queue.come(cost):
+        admitted += 1
+    assert admitted == pytest.approx(2 + 2 * 150 * MS / cost, abs=1)
+    assert admitted >= 64 or cost > 2 * MS
+
+
+def test_a_full_queue_is_not_kept_full_once_most_are_refused() -> None:
+    queue = threads(2, 20 * MS)
+    assert sum(queue.come(20 * MS) for _ in range(1000)) >= 2 + 14
+    waited: list[int] = []
+    for _ in range(100):
+        queue.end_one()
+        waited.append(len(queue.waiting))
+        for _ in range(10):  # ten times as many as are answered
+            queue.come(20 * MS)
+    assert max(waited[20:]) <= 2, "it is worked off, and stays short"
+    assert min(waited) >= 1, "and no thread is ever without work"
 
 
 def test_the_setting_is_the_longest_wait() -> None:
@@ -88,32 +105,28 @@ def test_a_call_counts_for_what_it_costs() -> None:
 def test_once_most_are_refused_no_more_are_let_in_than_cores_can_answer_soon() -> None:
     turns = threads(2, 20 * MS).turns
 
-    def room() -> int:
-        joined: list[Turn] = []
-        try:
-            while True:
-                joined.append(turns.join("als", 20 * MS, None))
-        except Congested:
-            for turn in joined:
-                turns.leave(turn, 20 * MS)
-            return len(joined)
-
-    assert room() == 4
-    for _ in range(50):  # twice as long, because they share cores
+    def take(took_ms: int) -> None:
         turn = turns.join("als", 20 * MS, None)
-        turn.began_ns, turn.ended_ns = 1, 1 + 40 * MS
+        turn.began_ns, turn.ended_ns = 1, 1 + took_ms * MS
         turns.leave(turn, 20 * MS)
-    assert room() == 4, "nobody was refused: a neighbour may have been busy"
-    held = [turns.join("als", 20 * MS, None) for _ in range(4)]
-    for _ in range(100):
-        with pytest.raises(Congested):
-            turns.join("als", 20 * MS, None)
-    for turn in held:
-        turns.leave(turn, 20 * MS)
+
+    def room() -> int:
+        """How many more are let in, until most are refused."""
+        joined: list[Turn] = []
+        for _ in range(100):
+            with contextlib.suppress(Congested):
+                joined.append(turns.join("als", 20 * MS, None))
+        for turn in joined:
+            turns.leave(turn, 20 * MS)
+        return len(joined)
+
+    for _ in range(50):  # twice as long, because they share cores
+        take(40)
+    assert room() > 6, "nobody was refused: a neighbour may have been busy"
     assert room() in (2, 3)
     for _ in range(50):
-        turns.leave(turns.join("als", 20 * MS, None), 20 * MS)
-    assert room() == 4
+        take(20)
+    assert room() > 6
 
 
 def test_before_the_first_answer_nothing_is_known_and_nobody_refused() -> None:
@@ -122,14 +135,14 @@ def test_before_the_first_answer_nothing_is_known_and_nobody_refused() -> None:
 
 
 def test_who_gives_up_makes_room() -> None:
-    turns = threads(1, 40 * MS).turns
-    running, waiting = turns.join("als", 40 * MS, None), None
+    turns = threads(1, 400 * MS).turns
+    running, waiting = turns.join("als", 400 * MS, None), None
     running.began_ns = 1
-    waiting = turns.join("als", 40 * MS, None)
+    waiting = turns.join("als", 400 * MS, None)
     with pytest.raises(Congested):
-        turns.join("als", 40 * MS, None)
-    turns.leave(waiting, 40 * MS)
-    turns.join("als", 40 * MS, None)
+        turns.join("als", 400 * MS, None)
+    turns.leave(waiting, 400 * MS)
+    turns.join("als", 400 * MS, None)
 
 
 def test_a_disturbance_is_not_believed_and_a_slower_model_is() -> None:
@@ -153,13 +166,13 @@ def test_a_disturbance_is_not_believed_and_a_slower_model_is() -> None:
             turns.leave(turn, cost)
 
     take(MS, MS, 5)
-    assert room() == 25
+    assert room() in (149, 150)
     take(MS, 50 * MS, 10)
-    assert room() >= 22
+    assert room() >= 130
     take(MS, 10 * MS, 300)
-    assert room() == 2
+    assert room() in (14, 15)
     take(MS, MS, 1)
-    assert room() == 25
+    assert room() in (149, 150)
 
 
 @pytest.mark.parametrize(("wait_s", "told"), [(0.001, 1), (1.0, 1), (1.2, 2), (60.5, 61)])

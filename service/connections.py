@@ -98,7 +98,7 @@ class Connection(web.RequestHandler):
             self._head_since = 0.0
             self._refuse(408, "head-timeout", "The head of the request did not arrive in time", detail)
             return
-        unread = wire.get_write_buffer_size()
+        unread = _unread_output(wire)
         if not unread or not self._unread_since or unread <= self._unread_bytes - LEAST_BYTES:
             self._unread_since, self._unread_bytes = now if unread else 0.0, unread
         elif now - self._unread_since > settings.send_timeout_s:
@@ -110,7 +110,7 @@ class Connection(web.RequestHandler):
 
     def part(self) -> None:
         """Close it if it is idle, and not even unread bytes of a request are there."""
-        if self.is_idle and self._wire is not None and not _unread_input(self._wire):
+        if self.is_idle and self._wire is not None and not _in_kernel(self._wire, termios.FIONREAD):
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -205,10 +205,17 @@ class Connections:
         return sum(not each.is_idle for each in self._open)
 
 
-def _unread_input(wire: asyncio.Transport) -> int:
-    """Bytes that the kernel has and the event loop has not read."""
+def _unread_output(wire: asyncio.Transport) -> int:
+    """Bytes of answers that the client has not taken; 0 where they are all with the kernel, which needs nothing of this process."""
+    unread = wire.get_write_buffer_size()
+    # The kernel takes more only when a third of its buffer is free, a megabyte perhaps: a slow reader would seem to take nothing.
+    return unread and unread + _in_kernel(wire, termios.TIOCOUTQ)
+
+
+def _in_kernel(wire: asyncio.Transport, queue: int) -> int:
+    """Bytes that the kernel holds for this connection, come (FIONREAD) or to be sent (TIOCOUTQ)."""
     found = array.array("i", [0])
-    fcntl.ioctl(wire.get_extra_info("socket").fileno(), termios.FIONREAD, found)
+    fcntl.ioctl(wire.get_extra_info("socket").fileno(), queue, found)
     return found[0]
 
 

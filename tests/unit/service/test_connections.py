@@ -6,14 +6,13 @@ import asyncio
 import gzip
 import json
 import socket
-import time
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from service.connections import LEAST_BYTES
+from service.connections import LEAST_BYTES, Connection
 from tests.support import wait_until
 from tests.unit.service.conftest import Running
 from tests.unit.service.fakes import FakeItems, FakeRegistry, FakeScorer, live
@@ -65,10 +64,13 @@ async def test_the_clock_of_a_head_begins_with_its_first_byte(running: Running) 
     async with running(FakeRegistry(live()), **SHORT) as (url, _, _):
         streams = await connected(url)
         for _ in range(3):
-            await asyncio.sleep(0.5)  # idle for longer than a head may take
+            begun = await connected(url)
+            begun[1].write(GET[:10])
+            assert (await asyncio.wait_for(answer(begun[0]), 10))[0] == 408  # so the other was idle for longer than a head may take
             streams[1].write(GET[:10])
             streams[1].write(GET[10:])
             assert (await asyncio.wait_for(answer(streams[0]), 10))[0] == 200
+            await closed(begun)
         await closed(streams)
 
 
@@ -177,9 +179,17 @@ def is_reset(deaf: socket.socket) -> bool:
     return deaf.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 
-async def test_an_answer_that_is_read_slowly_is_not(running: Running) -> None:
-    items = 50_000
+async def test_an_answer_that_is_read_slowly_is_not(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = 200_000
     registry = FakeRegistry(live(), scorer=FakeScorer(items=FakeItems(items), most=items), request_timeout_s=60.0)
+    looked_at: list[float] = []
+    look = Connection.look
+
+    def watched(connection: Connection, now: float) -> None:
+        looked_at.append(now)
+        look(connection, now)
+
+    monkeypatch.setattr(Connection, "look", watched)
     async with running(registry, **SHORT) as (url, _, _):
         host, _, port = url.removeprefix("http://").rpartition(":")
         with socket.socket() as slow:
@@ -188,13 +198,15 @@ async def test_an_answer_that_is_read_slowly_is_not(running: Running) -> None:
             body = json.dumps({"user_id": 1, "k": items}).encode()
             slow.sendall(ASK.format(head=f"Content-Length: {len(body)}\r\nConnection: close").encode() + body)
             slow.setblocking(False)
-            began, taken = time.monotonic(), bytearray()
+            taken, enough = bytearray(), 0
             while chunk := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(slow, LEAST_BYTES), 10):
                 taken += chunk
-                await asyncio.sleep(0.002)
+                if len(taken) >= enough and (not enough or looked_at[-1] - looked_at[0] < 3 * SHORT["send_timeout_s"]):
+                    seen = len(looked_at)
+                    await wait_until(lambda seen=seen: len(looked_at) > seen)  # type: ignore[misc]
+                    enough = len(taken) + 2 * LEAST_BYTES
     head, _, told = bytes(taken).partition(b"\r\n\r\n")
     assert b" 200 " in head.splitlines()[0] and len(json.loads(told)["items"]) == items
-    assert time.monotonic() - began > SHORT["send_timeout_s"], "it was no slow reader"
 
 
 async def test_for_one_connection_too_many_the_oldest_idle_one_goes(running: Running) -> None:

@@ -121,7 +121,8 @@ class ProcessTurns:
 
     What a question of many calls takes cannot be known from those of one: for most models hardly more, for some as often as
     long. So it is tried: `_proven` rows are known to be answered in about the time of one call, twice as many are let in
-    now and then, and what took too long is not tried again for a while, each time for longer.
+    now and then, and what took too long is not tried again for a while, each time for longer. Who set how long calls may
+    wait is believed to have meant the worst case: so many rows are let in at first.
     """
 
     _SLACK = 1.5
@@ -175,7 +176,7 @@ class ProcessTurns:
 
     def _learn(self, turn: Turn, took_s: float, longest_s: float | None, now: float) -> None:
         if not self._quickest_s:
-            self._proven = self._BURST if took_s <= self._QUICK_S else 1
+            self._proven = self._BURST if took_s <= self._QUICK_S else max(1, int((longest_s or 0.0) / took_s))
         self._quickest_s = min(took_s, self._quickest_s * _FORGETS or took_s)
         enough_s = self._enough_s(longest_s)
         if took_s <= enough_s and turn.rows > self._proven:

@@ -183,8 +183,8 @@ def test_when_to_come_back_is_in_whole_seconds(wait_s: float, told: int) -> None
 class Process:
     """One question at a time of all that wait; it takes `fixed` ms and `each` ms for each row."""
 
-    def __init__(self, fixed: float, each: float) -> None:
-        self.fixed, self.each = fixed, each
+    def __init__(self, fixed: float, each: float, longest_s: float | None = None) -> None:
+        self.fixed, self.each, self.longest_s = fixed, each, longest_s
         self.turns = ProcessTurns()
         self.now_s = 1.0
         self.waiting: list[tuple[Turn, int, float]] = []
@@ -196,7 +196,7 @@ class Process:
 
     def come(self, rows: int = 1) -> None:
         try:
-            self.waiting.append((self.turns.join("svc", rows, None, self.now_s), rows, self.now_s))
+            self.waiting.append((self.turns.join("svc", rows, self.longest_s, self.now_s), rows, self.now_s))
         except Congested:
             self.refused += 1
 
@@ -225,7 +225,7 @@ class Process:
     def _end(self) -> None:
         for turn, _, came_s in self.out:
             turn.ended_ns = int(self.now_s * 1e9)
-            self.turns.leave(turn, None, self.now_s)
+            self.turns.leave(turn, self.longest_s, self.now_s)
             self.waits_s.append(self.now_s - came_s)
         self.out = []
 
@@ -266,6 +266,17 @@ def test_a_quick_model_meets_a_burst_it_has_never_seen() -> None:
         process.come()
     process.run(0.1, 0)
     assert process.refused == 0
+
+
+def test_a_burst_waits_as_long_as_the_operator_said_that_it_may() -> None:
+    process = Process(0, 10, longest_s=0.5)
+    process.run(1, 10)
+    process.forget()
+    for _ in range(51):
+        process.come()
+    process.run(1, 0)
+    assert process.refused == 0
+    assert max(process.waits_s) > 0.4
 
 
 def test_a_late_question_changes_nothing_many_do() -> None:

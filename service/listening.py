@@ -53,6 +53,11 @@ class Listener:
                 each.setblocking(False)
                 ignore_newcomers(each)
             await asyncio.sleep(_HALF_CONNECTED_S)
+            for each in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(each)
+            # Whom asyncio has just accepted is its server's only after the next turn of the loop, and lost if that is closed before.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             accepted = [connected for each in sockets for connected in _queue_of(each)]
         self._server.close()
         for connected in accepted:

@@ -73,9 +73,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_a_source_that_comes_back_after_two_failures(world: World) -> None:
     server = world.server
-    first = check_failed(server, "down", "source_unavailable")
-    assert first["attempts"] == 1
-    found = server.wait_model("down", lambda model: model["status"] == "error" and model["failure"]["attempts"] == 2, "a second failure")
+    first = check_failed(server, "down", "source_unavailable")  # a busy machine may have tried it again already
+    attempts = first["attempts"] + 1
+    found = server.wait_model("down", lambda model: model["status"] == "error" and model["failure"]["attempts"] == attempts, "the next")
     second = found["failure"]
     assert seconds(second["next_attempt_at"]) - seconds(second["at"]) > seconds(first["next_attempt_at"]) - seconds(first["at"])
     world.files.change("/down", status=200)
@@ -84,7 +84,7 @@ def test_a_source_that_comes_back_after_two_failures(world: World) -> None:
     assert ready["failure"] is None
     assert seconds(ready["loaded_at"]) >= seconds(second["next_attempt_at"])
     assert server.predict("down", ASK).status == 200
-    assert len(world.requests("down")) == 3
+    assert len(world.requests("down")) == attempts + 1
 
 
 def test_what_ends_for_good_waits_for_an_operator(world: World) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -52,7 +51,10 @@ def test_without_filters_no_more_than_one_may_queue(port: socket.socket, monkeyp
         assert [tcp_state(each) for each in (first, second, third)].count(SYN_SENT) >= 1
 
 
-async def test_who_is_connected_when_it_closes_is_served(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half_connected_s", [0, 0.1], ids=["accepted in this turn of the loop", "accepted before"])
+async def test_who_is_connected_when_it_closes_is_served(half_connected_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_HALF_CONNECTED_S", half_connected_s)
+
     class Greeter(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
@@ -61,12 +63,13 @@ async def test_who_is_connected_when_it_closes_is_served(tmp_path: Path) -> None
 
     listener = await listen(Greeter, "127.0.0.1", 0)
     host, _, number = listener.url.removeprefix("http://").rpartition(":")
-    early = [socket.create_connection((host, int(number))) for _ in range(20)]  # none is accepted yet: the loop does not run
+    early = [socket.create_connection((host, int(number))) for _ in range(20)]
+    await asyncio.sleep(0)  # now the loop knows of them: it accepts while the listener already closes
     await listener.aclose()
     for each in early:
         with each:
             reader, writer = await asyncio.open_connection(sock=each)
-            assert await reader.read() == b"welcome"
+            assert await asyncio.wait_for(reader.read(), 10) == b"welcome"
             writer.close()
             await writer.wait_closed()
     with pytest.raises(ConnectionRefusedError):

@@ -13,13 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.schema import LoadingSettings, ModelSettings, S3Settings, ServerSettings, StoreSettings
+from config.schema import (
+    DataSettings,
+    LoadingSettings,
+    ModelSettings,
+    S3Settings,
+    ServerSettings,
+    StoreSettings,
+    TrainingSettings,
+)
 
 ENV_PREFIX = "HOLDFAST_"
 MODELS = "models"
+TRAINING = "training"
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED_NAMES = ("status", "reload", "clear")
 """Model names that would be mistaken for a route."""
+STORE_NAMES = ("partial", "artifacts", "segments", "kept", "lock", "demo")
+"""Training names that would be mistaken for something else in the store: <store>/<name>/ holds what a training publishes."""
+GATE = {"metric": "ndcg@10", "minimum": 0.0, "tolerance": 0.02, "popular": 1.1}
+"""What a gate is made of, with its defaults."""
+GATE_METRIC = re.compile(r"(precision|recall|ndcg|map)@([1-9][0-9]{0,2})")
 PART_ROLES = ("content", "collaborative")
 """What a model can be to a hybrid."""
 
@@ -42,7 +56,7 @@ class Declared:
     key: str
     """Its TOML key."""
     kind: str
-    """duration, size, path, source, digest, str, int, float, bool or mapping."""
+    """duration, size, path, source, digest, database, str, int, float, bool, mapping (strings), table (of strings, numbers, switches)."""
     default: Any
     help: str
     choices: tuple[str, ...]
@@ -54,8 +68,8 @@ class Declared:
     secret: bool
 
     def env_name(self, model: str = "<NAME>") -> str:
-        """The variable that sets it, for one model where it belongs to a model."""
-        section = f"{MODELS}_{model}" if self.section == MODELS else self.section
+        """The variable that sets it, for one model (or training) where it belongs to one."""
+        section = f"{self.section}_{model}" if self.section in NAMED else self.section
         return ENV_PREFIX + env_form(f"{section}_{self.key}")
 
 
@@ -85,11 +99,20 @@ def _declared(section: str, cls: type) -> dict[str, Declared]:
     return found
 
 
-SECTIONS: Mapping[str, type] = {"server": ServerSettings, "store": StoreSettings, "loading": LoadingSettings, "s3": S3Settings}
-"""The sections that are one table; [models.<name>] is one table a model."""
+SECTIONS: Mapping[str, type] = {
+    "server": ServerSettings,
+    "store": StoreSettings,
+    "loading": LoadingSettings,
+    "s3": S3Settings,
+    "data": DataSettings,
+}
+"""The sections that are one table."""
+
+NAMED: Mapping[str, type] = {MODELS: ModelSettings, TRAINING: TrainingSettings}
+"""The sections that are one table a name: [models.<name>], [training.<name>]."""
 
 DECLARED: Mapping[str, Mapping[str, Declared]] = {
     **{section: _declared(section, cls) for section, cls in SECTIONS.items()},
-    MODELS: _declared(MODELS, ModelSettings),
+    **{section: _declared(section, cls) for section, cls in NAMED.items()},
 }
 """Section -> key -> declaration."""

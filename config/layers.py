@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from config.declared import DECLARED, ENV_PREFIX, FLAGS, MODELS, OTHER_ENV, Declared, env_form
+from config.declared import DECLARED, ENV_PREFIX, FLAGS, MODELS, NAMED, OTHER_ENV, TRAINING, Declared, env_form
 from config.errors import Problem
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
-LATER_SECTIONS = ("data", "training")
-"""Sections that belong to training, which this version does not have."""
 
 # A Kubernetes Service called holdfast, or holdfast-something, puts these into every pod of its namespace.
 _KUBERNETES_NAME = re.compile(r"HOLDFAST(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -34,7 +32,7 @@ class Given:
 
     declared: Declared
     model: str
-    """"" where the setting belongs to no model."""
+    """The model's name, or the training's; "" where the setting belongs to neither."""
     raw: object
     text: bool
     """A string to be read, not a typed TOML value."""
@@ -61,18 +59,18 @@ class Layer:
 
     given: tuple[Given, ...] = ()
     problems: tuple[Problem, ...] = ()
-    models: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Models that the place names, even with no value: name -> where, and as what."""
+    names: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Models and trainings that the place names, even with no value: (section, name) -> where, and as what."""
 
 
-def _collect(found: Iterable[Given | Problem], models: Mapping[str, tuple[str, str]] | None = None) -> Layer:
+def _collect(found: Iterable[Given | Problem], names: Mapping[tuple[str, str], tuple[str, str]] | None = None) -> Layer:
     every = list(found)
     given = tuple(each for each in every if isinstance(each, Given))
     problems = tuple(each for each in every if isinstance(each, Problem))
-    named = dict(models or {})
+    named = dict(names or {})
     for each in given:
         if each.model:
-            named.setdefault(each.model, (each.where, each.name))
+            named.setdefault((each.declared.section, each.model), (each.where, each.name))
     return Layer(given, problems, named)
 
 
@@ -91,29 +89,33 @@ def read_toml(path: Path) -> Layer:
         return Layer(problems=(Problem(where, "", f"cannot be read: {error.strerror}"),))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return Layer(problems=(Problem(where, "", f"is not TOML: {error}"),))
-    models = document.get(MODELS)
-    named = (
-        {name: (where, f"models.{name}") for name, model in models.items() if isinstance(model, dict)} if isinstance(models, dict) else {}
-    )
+    named = {
+        (section, name): (where, f"{section}.{name}")
+        for section in NAMED
+        for name, table in _tables(document.get(section)).items()
+        if isinstance(table, dict)
+    }
     return _collect(_from_document(document, where, path.parent), named)
+
+
+def _tables(found: object) -> Mapping[str, object]:
+    return found if isinstance(found, dict) else {}
 
 
 def _from_document(document: Mapping[str, object], where: str, base: Path) -> Iterator[Given | Problem]:
     for section, table in document.items():
-        if section in LATER_SECTIONS and isinstance(table, dict):
-            yield Problem(where, f"[{section}]", "training is not part of this version: remove the section")
-        elif section not in DECLARED:
+        if section not in DECLARED:
             yield Problem(where, section, f"unknown section{did_you_mean(section, DECLARED)}")
         elif not isinstance(table, dict):
-            yield Problem(where, section, f"is a section: write [{section}{'.<name>' if section == MODELS else ''}]")
-        elif section != MODELS:
+            yield Problem(where, section, f"is a section: write [{section}{'.<name>' if section in NAMED else ''}]")
+        elif section not in NAMED:
             yield from _from_table(section, "", table, where, base)
         else:
-            for name, model in table.items():
-                if isinstance(model, dict):
-                    yield from _from_table(MODELS, name, model, where, base)
+            for name, each in table.items():
+                if isinstance(each, dict):
+                    yield from _from_table(section, name, each, where, base)
                 else:
-                    yield Problem(where, f"models.{name}", f"is a table: write [models.{name}]")
+                    yield Problem(where, f"{section}.{name}", f"is a table: write [{section}.{name}]")
 
 
 def _from_table(section: str, model: str, table: Mapping[str, object], where: str, base: Path) -> Iterator[Given | Problem]:
@@ -140,15 +142,16 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     return {each.key: each.value for each in bindings if each.key is not None and each.value is not None}, problems
 
 
-def read_environment(variables: Mapping[str, str], where: str, base: Path, models: Iterable[str]) -> Layer:
-    """What an environment gives; empty variables count as not set. `models`: those that weaker layers named.
+def read_environment(variables: Mapping[str, str], where: str, base: Path, names: Iterable[tuple[str, str]]) -> Layer:
+    """What an environment gives; empty variables count as not set. `names`: models and trainings that weaker layers named.
 
     In one environment HOLDFAST_<SECTION>_<KEY> wins over MODEL_<NAME>_URL, and that over ALS_MODEL_PATH.
     """
     present = {name: value for name, value in variables.items() if value}
-    known: dict[str, list[str]] = {}
-    for model in models:
-        known.setdefault(env_form(model), []).append(model)
+    named: dict[str, dict[str, list[str]]] = {section: {} for section in NAMED}
+    for section, name in names:
+        named[section].setdefault(env_form(name), []).append(name)
+    known = named[MODELS]
     found: list[Given | Problem] = []
     source = DECLARED[MODELS]["source"]
     if "ALS_MODEL_PATH" in present:
@@ -163,28 +166,32 @@ def read_environment(variables: Mapping[str, str], where: str, base: Path, model
     ours = [(name, value) for name, value in present.items() if name.startswith(ENV_PREFIX) and name not in OTHER_ENV]
     for name, value in ours:
         if not (_KUBERNETES_NAME.fullmatch(name) or (name.endswith("_PORT") and _KUBERNETES_VALUE.fullmatch(value))):
-            found.append(_from_variable(name, value, where, base, known))
+            found.append(_from_variable(name, value, where, base, named))
     return _collect(found)
 
 
-def _from_variable(name: str, value: str, where: str, base: Path, known: Mapping[str, list[str]]) -> Given | Problem:
+def _from_variable(name: str, value: str, where: str, base: Path, named: Mapping[str, Mapping[str, list[str]]]) -> Given | Problem:
     rest = name.removeprefix(ENV_PREFIX)
-    models_prefix = f"{env_form(MODELS)}_"
-    if not rest.startswith(models_prefix):
-        by_name = {each.env_name(): each for section, keys in DECLARED.items() if section != MODELS for each in keys.values()}
+    section = next((section for section in NAMED if rest.startswith(f"{env_form(section)}_")), None)
+    if section is None:
+        by_name = {each.env_name(): each for section, keys in DECLARED.items() if section not in NAMED for each in keys.values()}
         if name in by_name:
             return Given(by_name[name], "", value, True, where, name, base)
         return Problem(where, name, f"unknown variable{did_you_mean(name, [*by_name, *OTHER_ENV])}")
-    rest = rest.removeprefix(models_prefix)
+    rest = rest.removeprefix(f"{env_form(section)}_")
     # No key ends like `_<another key>` (a test says so), so there is at most one way to split.
     splits = [
-        (rest.removesuffix(f"_{env_form(key)}"), each) for key, each in DECLARED[MODELS].items() if rest.endswith(f"_{env_form(key)}")
+        (rest.removesuffix(f"_{env_form(key)}"), each) for key, each in DECLARED[section].items() if rest.endswith(f"_{env_form(key)}")
     ]
     if not splits or not splits[0][0]:
         words = rest.lower().split("_")
-        hints = [did_you_mean("_".join(words[-length:]), DECLARED[MODELS]) for length in (3, 2, 1)]
-        return Problem(where, name, f"unknown key of a model: HOLDFAST_MODELS_<NAME>_<KEY>{next(filter(None, hints), '')}")
-    return _given_or_ambiguous(splits[0][1], _model_of(known, splits[0][0]), value, where, name, base)
+        hints = [did_you_mean("_".join(words[-length:]), DECLARED[section]) for length in (3, 2, 1)]
+        said = f"unknown key of a {_SINGULAR[section]}: {ENV_PREFIX}{env_form(section)}_<NAME>_<KEY>"
+        return Problem(where, name, f"{said}{next(filter(None, hints), '')}")
+    return _given_or_ambiguous(splits[0][1], _model_of(named[section], splits[0][0]), value, where, name, base)
+
+
+_SINGULAR = {MODELS: "model", TRAINING: "training"}
 
 
 def _model_of(known: Mapping[str, list[str]], written: str) -> list[str]:
@@ -193,7 +200,7 @@ def _model_of(known: Mapping[str, list[str]], written: str) -> list[str]:
 
 def _given_or_ambiguous(declared: Declared, models: list[str], value: str, where: str, name: str, base: Path) -> Given | Problem:
     if len(models) > 1:
-        return Problem(where, name, f"could mean any of the models {', '.join(models)}: set it in the file")
+        return Problem(where, name, f"could mean any of the {_SINGULAR[declared.section]}s {', '.join(models)}: set it in the file")
     return Given(declared, models[0], value, True, where, name, base)
 
 
@@ -208,8 +215,8 @@ def _from_override(dotted: str, value: str, base: Path) -> Given | Problem:
     model, _, key = rest.rpartition(".")
     if section not in DECLARED:
         return Problem(COMMAND_LINE, name, f"unknown section{did_you_mean(section, DECLARED)}")
-    if bool(model) != (section == MODELS):
-        return Problem(COMMAND_LINE, name, f"is not a setting: write --set {section}{'.<name>' if section == MODELS else ''}.<key>=<value>")
+    if bool(model) != (section in NAMED):
+        return Problem(COMMAND_LINE, name, f"is not a setting: write --set {section}{'.<name>' if section in NAMED else ''}.<key>=<value>")
     if key not in DECLARED[section]:
         return Problem(COMMAND_LINE, name, f"unknown key{did_you_mean(key, DECLARED[section])}")
     return Given(DECLARED[section][key], model, value, True, COMMAND_LINE, name, base)

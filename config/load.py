@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config.declared import DECLARED, MODEL_NAME, MODELS, PART_ROLES, RESERVED_NAMES, SECTIONS, Declared
+from config.checks import PUBLISHED, CheckSource, Known, check
+from config.declared import DECLARED, MODELS, NAMED, SECTIONS, TRAINING, Declared
 from config.errors import ConfigError, Problem
-from config.layers import ENVIRONMENT, Given, Layer, did_you_mean, read_dotenv, read_environment, read_overrides, read_toml
-from config.schema import ModelSettings, Settings
+from config.layers import ENVIRONMENT, Given, Layer, read_dotenv, read_environment, read_overrides, read_toml
+from config.schema import ModelSettings, Settings, TrainingSettings
 from config.values import parse
 
 DEFAULT_FILE = "holdfast.toml"
 CREDENTIAL = "admin-token"
 """Name of the systemd credential that holds the admin token."""
 MAX_TOKEN_BYTES = 4096
-
-CheckSource = Callable[[str], "str | None"]
-"""Says in words what is wrong with a source, or None."""
 
 
 def load_settings(
@@ -37,13 +35,16 @@ def load_settings(
     cwd: Path,
     check_source: CheckSource | None = None,
     families: Collection[str] | None = None,
+    algorithms: Collection[str] | None = None,
+    check_schedule: CheckSource | None = None,
 ) -> Settings:
     """What the operator asked for. Raises ConfigError with every problem; reads files, changes nothing.
 
     overrides: dotted key -> text, from the command line. config_file: must exist; None means HOLDFAST_CONFIG, else
     holdfast.toml in `cwd` if there is one. Relative paths start at the folder of the file (of `cwd` without one) where
     the file or its `.env` gives them, at `cwd` where the environment or the command line does.
-    check_source, families: what only other rooms know about sources and families; None does not check them.
+    check_source, families, algorithms, check_schedule: what only other rooms know; None does not check it. A training that no
+    model takes its versions from is served as a model of its own name.
     """
     merge = _Merge()
     cwd = cwd.absolute()
@@ -54,19 +55,42 @@ def load_settings(
     dotenv_path = folder / ".env"
     dotenv, problems = read_dotenv(dotenv_path)
     merge.problems += problems
-    merge.add(read_environment(dotenv, str(dotenv_path), folder, merge.models))
-    merge.add(read_environment(environ, ENVIRONMENT, cwd, merge.models))
+    merge.add(read_environment(dotenv, str(dotenv_path), folder, merge.names))
+    merge.add(read_environment(environ, ENVIRONMENT, cwd, merge.names))
     merge.add(read_overrides(overrides, cwd))
     _add_fallbacks(merge, ((environ, ENVIRONMENT), (dotenv, str(dotenv_path))), cwd)
 
     tables = {section: cls(**merge.values(section, "", folder)) for section, cls in SECTIONS.items()}
-    models = {name: ModelSettings(name=name, **merge.values(MODELS, name, folder)) for name in merge.models}
-    settings = Settings(**tables, models=MappingProxyType(models), origins=MappingProxyType(merge.origins()))
+    named = {
+        section: {name: cls(name=name, **merge.values(section, name, folder)) for name in merge.of(section)}
+        for section, cls in NAMED.items()
+    }
+    trainings: dict[str, TrainingSettings] = named[TRAINING]
+    models = _with_published(named[MODELS], trainings)
+    settings = Settings(
+        **tables,
+        models=MappingProxyType(models),
+        training=MappingProxyType(trainings),
+        origins=MappingProxyType(merge.origins()),
+    )
     settings = _with_admin_token(merge, settings, environ)
-    _check(merge, settings, check_source, families)
+    check(merge, settings, Known(check_source, families, algorithms, check_schedule))
     if merge.problems:
         raise ConfigError(dict.fromkeys(merge.problems))
     return settings
+
+
+def _with_published(models: Mapping[str, ModelSettings], trainings: Mapping[str, TrainingSettings]) -> dict[str, ModelSettings]:
+    """The models; those that a training publishes are watched, and trained where nothing is published yet."""
+    served = {each.removeprefix(PUBLISHED) for model in models.values() for each in (model.source, model.fallback)}
+    found = dict(models)
+    for name in trainings:
+        if name not in served and name not in models:
+            found[name] = ModelSettings(name=name, source=f"{PUBLISHED}{name}")
+    for name, model in found.items():
+        if model.source.startswith(PUBLISHED):
+            found[name] = dataclasses.replace(model, watch=True, fallback=model.fallback or model.source)
+    return found
 
 
 def _file_of(config_file: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -85,7 +109,8 @@ class _Merge:
     given: dict[tuple[str, str, str], Given] = field(default_factory=dict)
     value: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     rank: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    models: dict[str, tuple[str, str]] = field(default_factory=dict)
+    names: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Models and trainings: (section, name) -> where it was named first, and as what."""
     problems: list[Problem] = field(default_factory=list)
     layers: int = 0
 
@@ -100,8 +125,12 @@ class _Merge:
                 self.value[each.path] = parse(each.declared, each.raw, text=each.text, base=each.base)
             except ValueError as error:
                 self.problems.append(each.problem(str(error)))
-        for name, origin in layer.models.items():
-            self.models.setdefault(name, origin)
+        for name, origin in layer.names.items():
+            self.names.setdefault(name, origin)
+
+    def of(self, section: str) -> list[str]:
+        """The names that tables of this section have."""
+        return [name for each, name in self.names if each == section]
 
     def values(self, section: str, model: str, folder: Path) -> dict[str, Any]:
         """Attribute -> value of what was given; a relative default path starts at `folder`."""
@@ -170,51 +199,3 @@ def _read_token(merge: _Merge, path: Path, *, optional: bool = False) -> str:
         merge.complain("server", "", "admin_token_file", f"{path} is no token: longer than {MAX_TOKEN_BYTES} bytes")
         return ""
     return content.decode("latin-1").strip()
-
-
-def _check(merge: _Merge, settings: Settings, check_source: CheckSource | None, families: Collection[str] | None) -> None:
-    """What one value alone cannot show."""
-    server, s3 = settings.server, settings.s3
-    if server.workers > 1:
-        merge.complain("server", "", "workers", "more than one serving process is not supported yet: set 1")
-    if not server.host:
-        merge.complain("server", "", "host", "is empty: 127.0.0.1 serves this host only, 0.0.0.0 every network")
-    if server.default_model and server.default_model not in settings.models:
-        hint = did_you_mean(server.default_model, settings.models)
-        merge.complain("server", "", "default_model", f"no model {server.default_model!r} is configured{hint}")
-    if bool(s3.access_key_id) != bool(s3.secret_access_key):
-        missing, present = ("secret_access_key", "access_key_id") if s3.access_key_id else ("access_key_id", "secret_access_key")
-        merge.complain("s3", "", present, f"is set without {missing}")
-    for model in settings.models.values():
-        _check_model(merge, model, settings, check_source, families)
-
-
-def _check_model(
-    merge: _Merge, model: ModelSettings, settings: Settings, check_source: CheckSource | None, families: Collection[str] | None
-) -> None:
-    def complain(key: str, message: str) -> None:
-        merge.complain(MODELS, model.name, key, message)
-
-    where, name = merge.models[model.name]
-    if not MODEL_NAME.fullmatch(model.name):
-        rule = "1 to 63 of a-z, 0-9, - and _, the first a letter or digit"
-        merge.problems.append(Problem(where, name, f"{model.name!r} cannot name a model: {rule}"))
-    elif model.name in RESERVED_NAMES:
-        merge.problems.append(Problem(where, name, f"{model.name!r} cannot name a model: {', '.join(RESERVED_NAMES)} are routes"))
-    if not model.source:
-        given = merge.given.get((MODELS, model.name, "source"))
-        if given is None:
-            merge.problems.append(Problem(where, f"models.{model.name}", "has no source: every model needs one"))
-        elif given.raw == "":
-            complain("source", "is empty: every model needs one")
-    elif check_source is not None and (problem := check_source(model.source)) is not None:
-        complain("source", problem)
-    if families is not None and model.family not in ("auto", *families):
-        complain("family", f"{model.family!r} is none of: auto, {', '.join(families)}{did_you_mean(model.family, families)}")
-    if model.fallback:
-        complain("fallback", "training is not part of this version, so there is nothing to fall back to")
-    for part, other in model.parts.items():
-        if part not in PART_ROLES:
-            complain("parts", f"{part!r} is no part of a hybrid: those are {' and '.join(PART_ROLES)}{did_you_mean(part, PART_ROLES)}")
-        if other not in settings.models or other == model.name:
-            complain("parts", f"{part} names {other!r}, which is not another configured model{did_you_mean(other, settings.models)}")

@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from config.declared import DECLARED, FLAGS, OTHER_ENV, SECTIONS, Declared
-from config.schema import ModelSettings
+from config.declared import DECLARED, FLAGS, NAMED, OTHER_ENV, SECTIONS, Declared
 from config.values import show
 
 INTRODUCTION = """\
@@ -91,7 +90,7 @@ def page() -> str:
 
 def _sections() -> Iterator[str]:
     for section, keys in DECLARED.items():
-        cls = SECTIONS.get(section, ModelSettings)
+        cls = {**SECTIONS, **NAMED}[section]
         yield f"## {(cls.__doc__ or '').strip()}\n"
         yield "| key | default | environment | what |"
         yield "|---|---|---|---|"

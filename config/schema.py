@@ -105,7 +105,9 @@ class StoreSettings:
     """[store]"""
 
     path: Path = setting(Path("var"), "Folder of fetched artifacts and segments; made private (0700).", kind="path")
-    keep_versions: int = setting(5, "Versions of a model kept for rolling back; so far only the newest is kept.", minimum=1)
+    keep_versions: int = setting(
+        5, "Published versions of a training kept for rolling back; the one that serves and the pinned one stay besides.", minimum=1
+    )
     max_bytes: int = setting(
         20 * GIB,
         "Disk budget: over it, artifacts go that only a second conversion would need. What serves is never deleted.",
@@ -143,7 +145,10 @@ class ModelSettings:
 
     name: str
     source: str = setting(
-        "", "Where the artifact is: gdrive://ID, a Drive URL, s3://BUCKET/KEY, http(s)://, file://, or a plain path.", kind="source"
+        "",
+        "Where the artifact is: gdrive://ID, a Drive URL, s3://BUCKET/KEY, http(s)://, file://, a plain path, or training:NAME for what"
+        " [training.NAME] publishes.",
+        kind="source",
     )
     family: str = setting("auto", "How its arrays are packed and scored; auto decides from the artifact.")
     memory_bytes: int = setting(
@@ -165,7 +170,7 @@ class ModelSettings:
         "disk", "Where the segment lies: a file of the store (also the restart cache) or memory.", choices=("disk", "memory")
     )
     fallback: str = setting(
-        "", "training:NAME to train from when the artifact cannot be had; this version does not train, so it must be empty."
+        "", "training:NAME to train, or to take what it published, when the artifact cannot be had: missing, invalid, not trained."
     )
     fetch_timeout_s: float = setting(1800.0, "Total time limit of one fetch.", key="fetch_timeout", kind="duration", minimum=0.001)
     stall_timeout_s: float = setting(
@@ -207,6 +212,86 @@ class S3Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSettings:
+    """[data]"""
+
+    url: str = setting(
+        "",
+        "Where interactions and items are: postgresql://USER:PASSWORD@HOST/DB, sqlite:///PATH (sqlite:////PATH is absolute), csv://FOLDER.",
+        kind="database",
+        secret=True,
+    )
+    interactions: str = setting(
+        "SELECT * FROM interactions",
+        "Query that gives user_id and item_id, and if there are any weight and ts (a time, or Unix seconds). For csv://, the file's name.",
+    )
+    items: str = setting(
+        "",
+        "Query that gives item_id, and what is known of each item: category (or categories, genres; several separated by |) and text"
+        " columns. Empty takes the table `items` (csv://: items.csv) if there is one.",
+    )
+    user_features: str = setting(
+        "", "Query that gives user_id and a column a feature, or user_id, feature and if it is not always 1 value. Empty: none."
+    )
+    item_features: str = setting(
+        "", "Query that gives item_id and a column a feature, or item_id, feature and if it is not always 1 value. Empty: none."
+    )
+    statement_timeout_s: float = setting(600.0, "Time limit of one query.", key="statement_timeout", kind="duration", minimum=0.1)
+    attempts: int = setting(3, "How often a database that cannot be reached, or breaks off, is tried.", minimum=1, maximum=100)
+    max_interactions: int = setting(200_000_000, "More interactions than this are an error, not an hour of reading.", minimum=1)
+    ingest_table: str = setting(
+        "interactions", "Table that POST /interactions appends to: columns user_id, item_id, weight, ts; made if it is not there."
+    )
+    ingest_token: str = setting("", "Token that may POST /interactions, besides the admin token.", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """[training.<name>]"""
+
+    name: str
+    algorithm: str = setting("", "What is trained: als, bpr, ease, nmf, svd, popular, content, features or hybrid.")
+    parameters: Mapping[str, Any] = setting(
+        MappingProxyType({}), "Parameters of the algorithm that are not to have their defaults (see the page on training).", kind="table"
+    )
+    parts: Mapping[str, str] = setting(
+        MappingProxyType({}), "Trainings that a hybrid is made of: {content=..., collaborative=...}; else those of these names."
+    )
+    schedule: str = setting("", "When to train: a cron expression of five fields, in the server's time zone. Empty: not by the clock.")
+    jitter_s: float = setting(
+        0.0,
+        "A scheduled run begins up to so much later, at random: hosts of one schedule do not ask the database at once.",
+        key="jitter",
+        kind="duration",
+        minimum=0,
+        zero="none",
+    )
+    after_interactions: int = setting(0, "Train after so many new interactions were posted.", minimum=1, zero="never")
+    memory_bytes: int = setting(4 * GIB, "Memory cap of the training process (RLIMIT_DATA).", key="memory", kind="size", minimum=64 * MIB)
+    timeout_s: float = setting(7200.0, "Time limit of a run.", key="timeout", kind="duration", minimum=1)
+    holdout: float = setting(
+        0.1,
+        "Share of the interactions that is kept from training to measure with: the latest, or without times a random one.",
+        minimum=0.001,
+        maximum=0.9,
+    )
+    seed: int = setting(0, "Seed of everything random in a run.", minimum=0)
+    gate: Mapping[str, Any] = setting(
+        MappingProxyType({}),
+        'What a new version must reach: {metric="ndcg@10", minimum=0.0, tolerance=0.02, popular=1.1}; the metric at least minimum and'
+        " popular times that of the most popular items, and not worse than what serves by more than tolerance and 2 standard errors.",
+        kind="table",
+    )
+    canary: int = setting(
+        20,
+        "How many questions that the serving version answered lately a new one must answer before it serves.",
+        minimum=1,
+        maximum=1000,
+        zero="none",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator asked for."""
 
@@ -215,6 +300,8 @@ class Settings:
     loading: LoadingSettings = field(default_factory=LoadingSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     s3: S3Settings = field(default_factory=S3Settings)
+    data: DataSettings = field(default_factory=DataSettings)
+    training: Mapping[str, TrainingSettings] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value that is no default was set: "server.port" -> "environment: HOLDFAST_SERVER_PORT"."""
 

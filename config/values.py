@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -143,6 +144,8 @@ def _absolute(written: str, base: Path) -> Path:
 
 
 def _read_int(declared: Declared, raw: object, text: bool, base: Path) -> int:
+    if declared.zero is not None and isinstance(raw, str) and raw.strip().lower() == declared.zero:
+        return 0
     if text:
         try:
             return int(str(raw).strip())
@@ -211,6 +214,34 @@ def _read_mapping(declared: Declared, raw: object, text: bool, base: Path) -> Ma
     return MappingProxyType(dict(raw))
 
 
+def _read_table(declared: Declared, raw: object, text: bool, base: Path) -> Mapping[str, str | int | float | bool]:
+    if text:
+        try:
+            raw = tomllib.loads(f"table = {{{raw}}}")["table"]
+        except tomllib.TOMLDecodeError:
+            raise ValueError(f"{raw!r} is not a table: write 'metric=\"ndcg@10\", minimum=0.05'") from None
+    if not isinstance(raw, dict) or not all(isinstance(value, str | int | float) for value in raw.values()):
+        raise ValueError(f"{_toml(raw)} given where a table of strings, numbers and switches is expected")
+    if not all(math.isfinite(value) for value in raw.values() if isinstance(value, float)):
+        raise ValueError("holds a number that is not finite")
+    return MappingProxyType(dict(raw))
+
+
+def _read_database(declared: Declared, raw: object, text: bool, base: Path) -> str:
+    """A database's address; the path of a file or folder in it made absolute."""
+    written = _read_str(declared, raw, text, base).strip()
+    scheme, separator, rest = written.partition("://")
+    if not written or scheme in ("postgresql", "postgres"):
+        return written
+    if not separator or scheme not in ("sqlite", "csv"):
+        raise ValueError("is no database: write postgresql://..., sqlite:///PATH or csv://FOLDER")
+    # sqlite:///var/demo.db is a relative path, sqlite:////srv/demo.db an absolute one, as everywhere.
+    path = rest.removeprefix("/") if scheme == "sqlite" else rest
+    if not path:
+        raise ValueError(f"names no {'file' if scheme == 'sqlite' else 'folder'}")
+    return f"sqlite:///{_absolute(path, base)}" if scheme == "sqlite" else f"csv://{_absolute(path, base)}"
+
+
 def _toml(raw: object) -> str:
     words = {bool: "a boolean", int: "a whole number", float: "a number", str: "a string", list: "an array", dict: "a table"}
     return words.get(type(raw), "a date or time")
@@ -227,4 +258,6 @@ _READERS = {
     "duration": _read_duration,
     "size": _read_size,
     "mapping": _read_mapping,
+    "table": _read_table,
+    "database": _read_database,
 }

@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 DRIVE_HOSTS = frozenset({"drive.google.com", "docs.google.com", "drive.usercontent.google.com"})
-SCHEMES = ("file", "http", "https", "s3", "gdrive")
+SCHEMES = ("file", "http", "https", "s3", "gdrive", "training")
 
 # Query values that name what is asked for. Every other value may be a signature or a key, so it is not shown.
 _SHOWN_QUERY_KEYS = frozenset({"id", "export", "confirm", "alt", "dl", "download", "format", "raw", "ref", "rev", "version", "versionid"})
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_TRAINING = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DRIVE_ID = re.compile(r"[-\w]+")
 _DRIVE_PATH = re.compile(r"/(?:file|document|presentation|spreadsheets)/(?:u/\d+/)?d/(?P<id>[-\w]+)")
 
@@ -45,9 +46,11 @@ def check_source(uri: str) -> str | None:
         return "the source is empty"
     scheme = scheme_of(uri)
     if scheme == "training":
-        return "training:NAME cannot be a source yet: publish the trained model and name its file or address"
+        name = uri.removeprefix("training:")
+        return None if _TRAINING.fullmatch(name) else f"{name!r} names no training: training:NAME is what [training.NAME] publishes"
     if scheme not in SCHEMES:
-        return f"unknown scheme {scheme!r}: a source is a path, or one of {', '.join(f'{known}://' for known in SCHEMES)}"
+        known = ", ".join(f"{each}{':' if each == 'training' else '://'}" for each in SCHEMES)
+        return f"unknown scheme {scheme!r}: a source is a path, or one of {known}"
     try:
         {"file": file_path, "s3": bucket_and_key, "gdrive": drive_id}.get(scheme, _http_host)(uri)
     except ValueError as error:

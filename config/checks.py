@@ -130,7 +130,7 @@ def _check_training(merge: Merge, training: TrainingSettings, settings: Settings
         merge.complain(TRAINING, training.name, key, message)
 
     _check_name(merge, TRAINING, training.name, _TRAININGS_TAKEN)
-    if not settings.data.url:
+    if ("data", "", "url") not in merge.given:
         where, written = merge.names[TRAINING, training.name]
         merge.problems.append(Problem(where, written, 'has nothing to train from: set [data] url, for example "sqlite:///var/data.db"'))
     if not training.algorithm:

@@ -6,6 +6,8 @@ import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,14 @@ Load = Callable[..., Settings]
 def load(tmp_path: Path) -> Load:
     """load_settings in an empty folder, with the text of holdfast.toml and .env as arguments."""
 
-    def load(overrides: Mapping[str, str] | None = None, *, toml: str = "", dotenv: str = "", **environ: str) -> Settings:
+    def load(
+        overrides: Mapping[str, str] | None = None, *, toml: str = "", dotenv: str = "", known: Any = MappingProxyType({}), **environ: str
+    ) -> Settings:
         if toml:
             (tmp_path / "holdfast.toml").write_text(toml)
         if dotenv:
             (tmp_path / ".env").write_text(dotenv)
-        return load_settings(overrides or {}, environ=environ, cwd=tmp_path)
+        return load_settings(overrides or {}, environ=environ, cwd=tmp_path, **known)
 
     return load
 
@@ -204,6 +208,75 @@ def test_secrets_are_not_shown(load: Load) -> None:
     assert "hush" not in "".join(problems_of(load, ADMIN_LOAD_TOKEN="hush hush"))
 
 
+TRAINED = """
+[data]
+url = "sqlite:///var/shop.db"
+[training.als]
+algorithm = "als"
+schedule = "0 */6 * * *"
+memory = "1GiB"
+gate = {metric = "ndcg@10", minimum = 0.05, tolerance = 0.02}
+parameters = {factors = 64, alpha = 8.0, use_cg = false}
+[training.content]
+algorithm = "content"
+[training.mix]
+algorithm = "hybrid"
+parts = {content = "content", collaborative = "als"}
+[models.best]
+source = "s3://b/k"
+fallback = "training:als"
+"""
+
+
+def test_what_a_training_publishes_is_served_under_its_name_unless_a_model_takes_it(load: Load) -> None:
+    settings = load(toml=TRAINED)
+    assert list(settings.models) == ["best", "content", "mix"]
+    content = settings.models["content"]
+    assert (content.source, content.fallback, content.watch) == ("training:content", "training:content", True)
+    assert settings.models["best"].watch is False
+    named = load({"models.first.source": "training:als"}, toml=TRAINED)
+    assert named.models["first"].watch is True
+    assert list(named.models) == ["best", "first", "content", "mix"]
+
+
+def test_a_training_is_what_its_table_says(load: Load, tmp_path: Path) -> None:
+    settings = load(toml=TRAINED, HOLDFAST_TRAINING_ALS_JITTER="5m", HOLDFAST_TRAINING_MIX_GATE='metric="map@5"')
+    als = settings.training["als"]
+    assert (als.name, als.algorithm, als.schedule, als.memory_bytes, als.jitter_s) == ("als", "als", "0 */6 * * *", 1 << 30, 300.0)
+    assert dict(als.gate) == {"metric": "ndcg@10", "minimum": 0.05, "tolerance": 0.02}
+    assert dict(als.parameters) == {"factors": 64, "alpha": 8.0, "use_cg": False}
+    assert dict(settings.training["mix"].gate) == {"metric": "map@5"}
+    assert dict(settings.training["mix"].parts) == {"content": "content", "collaborative": "als"}
+    assert settings.data.url == f"sqlite:///{tmp_path}/var/shop.db"
+
+
+def test_a_database_is_not_shown(load: Load) -> None:
+    settings = load(toml=TRAINED, HOLDFAST_DATA_URL="postgresql://shop:hush@db/shop", HOLDFAST_DATA_INGEST_TOKEN="hush-too")
+    assert settings.data.url == "postgresql://shop:hush@db/shop"
+    assert "hush" not in repr(settings)
+    assert "hush" not in "".join(problems_of(load, toml=TRAINED, HOLDFAST_DATA_URL="mysql://shop:hush@db/shop"))
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ('[training.a]\nalgorithm="als"\n', "training.a: has nothing to train from: set [data] url"),
+        ('[data]\nurl="csv://d"\n[training.a]\nalgorithm="als"\nafter_interactions=5\n', "a folder of CSV files takes no interactions"),
+        ('[data]\nurl="csv://d"\n[training.a]\nalgorithm="als"\n[models.m]\nsource="training:a"\nfallback="training:a2"\n', "leave it out"),
+        ('[data]\nurl="csv://d"\n[training.segments]\nalgorithm="als"\n', "'segments' cannot name a training"),
+        ('[data]\nurl="csv://d"\n[training.a]\nalgorithm="als"\ngate={minimum="x"}\n', "minimum is 'x', which is no number"),
+        ('[data]\nurl="csv://d"\n[training.a]\nalgorithm="als"\ngate={minimum=[1]}\n', "a table of strings, numbers and switches"),
+        (
+            '[data]\nurl="csv://d"\n[training.h]\nalgorithm="hybrid"\nparts={content="h2"}\n[training.h2]\nalgorithm="hybrid"\n',
+            "content names 'h2', which is a hybrid itself",
+        ),
+        ("training = 1\n", "training: is a section: write [training.<name>]"),
+    ],
+)
+def test_trainings_that_cannot_be(load: Load, toml: str, complaint: str) -> None:
+    assert complaint in "\n".join(problems_of(load, toml=toml))
+
+
 def test_every_problem_at_once(load: Load) -> None:
     toml = """
 stray = 1
@@ -215,11 +288,17 @@ default_model = "asl"
 [data]
 url = "sqlite://"
 [training.als]
-algorithm = "als"
+algorithm = "asl"
+schedule = "never"
+parts = {content = "als"}
+gate = {metric = "auc", minimun = 1, tolerance = -1}
+[training.demo]
 [models.als]
 source = "als.pkl"
 memory = "2G"
-fallback = "training:als"
+fallback = "als"
+[models.late]
+source = "training:asl"
 [models.status]
 source = "s3://b/k"
 sha256 = "zz"
@@ -232,6 +311,7 @@ parts = {content = "cnotent", colaborative = "als"}
         load,
         {"server.port": "70000", "server.workers": "3", "serve.port": "1", "models.als": "x", "store.pth": "y"},
         toml=toml,
+        known={"algorithms": ("als", "hybrid"), "check_schedule": lambda text: f"{text!r} is no time"},
         dotenv="HOLDFAST_LOADING_CONCURRENCY=0\n= broken\n",
         HOLDFAST_SERVER_PROT="1",
         HOLDFAST_MODELS_ALS_MEMROY="1",
@@ -244,10 +324,20 @@ parts = {content = "cnotent", colaborative = "als"}
         "holdfast.toml: server.port: a string given where a whole number is expected",
         "holdfast.toml: server.wrokers: unknown key; did you mean workers?",
         "holdfast.toml: stroe: unknown section; did you mean store?",
-        "holdfast.toml: [data]: training is not part of this version: remove the section",
-        "holdfast.toml: [training]: training is not part of this version: remove the section",
+        "holdfast.toml: data.url: names no file",
+        "holdfast.toml: training.als.algorithm: 'asl' is none of: als, hybrid; did you mean als?",
+        "holdfast.toml: training.als.schedule: 'never' is no time",
+        "holdfast.toml: training.als.gate: metric 'auc' is none of precision@K, recall@K, ndcg@K, map@K with K from 1 to 999",
+        "holdfast.toml: training.als.gate: unknown key 'minimun'; did you mean minimum?",
+        "holdfast.toml: training.als.gate: tolerance is -1, which is no number from 0 on",
+        "holdfast.toml: training.als.parts: only a hybrid has parts, not asl",
+        "holdfast.toml: training.als.parts: content names 'als', which is not another configured training; did you mean als?",
+        "holdfast.toml: training.demo: 'demo' cannot name a training: partial, artifacts, segments, kept, lock, demo are something else"
+        " in the store",
+        "configuration: training.demo.algorithm: is not set: every training needs one: als, hybrid",
         'holdfast.toml: models.als.memory: \'2G\' is not a size: write "2GiB", "300MB" or a number of bytes; G is ambiguous',
-        "holdfast.toml: models.als.fallback: training is not part of this version, so there is nothing to fall back to",
+        "holdfast.toml: models.als.fallback: 'als' is not training:NAME, the name of a [training.NAME]",
+        "holdfast.toml: models.late.source: no [training.asl] is configured; did you mean als?",
         "holdfast.toml: models.status: 'status' cannot name a model: status, reload, clear are routes",
         "holdfast.toml: models.status.sha256: 'zz' is not a SHA-256: 64 hexadecimal digits",
         "holdfast.toml: models.Bad: 'Bad' cannot name a model: 1 to 63 of a-z, 0-9, - and _, the first a letter or digit",

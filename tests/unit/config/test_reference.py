@@ -7,10 +7,10 @@ import dataclasses
 
 import pytest
 
-from config.declared import DECLARED, FLAGS, MODELS, SECTIONS, Declared
+from config.declared import DECLARED, FLAGS, MODELS, NAMED, SECTIONS, TRAINING, Declared
 from config.load import load_settings
 from config.reference import add_serve_arguments, overrides_of, page
-from config.schema import ModelSettings, Settings
+from config.schema import Settings
 from config.values import show
 from tests.support import ROOT
 
@@ -31,28 +31,39 @@ def sample(each: Declared) -> str:
     """A value that is allowed and is not the default."""
     if each.choices:
         return next(choice for choice in each.choices if choice != each.default)
-    special = {"bool": show(each, not each.default), "mapping": "content=a", "digest": "ab" * 32, "source": "/s", "path": "/p"}
-    return special.get(each.kind) or {"str": "word", "duration": "77s", "size": "77MiB", "int": "77"}[each.kind]
+    special = {
+        "bool": show(each, not each.default),
+        "mapping": "content=a",
+        "table": 'metric="map@5", minimum=0.25',
+        "database": "sqlite:////d.db",
+        "digest": "ab" * 32,
+        "source": "/s",
+        "path": "/p",
+    }
+    return special.get(each.kind) or {"str": "word", "duration": "77s", "size": "77MiB", "int": "77", "float": "0.25"}[each.kind]
 
 
 def attribute(settings: Settings, each: Declared) -> object:
-    owner = settings.models["a"] if each.section == MODELS else getattr(settings, each.section)
+    owner = getattr(settings, each.section)["a"] if each.section in NAMED else getattr(settings, each.section)
     return getattr(owner, each.attribute)
 
 
 @pytest.mark.parametrize("each", [each for each in EVERY if each.key not in NOT_ALONE], ids=lambda each: f"{each.section}.{each.key}")
 def test_its_variable_and_its_dotted_key_set_it_alike(each: Declared, tmp_path: object) -> None:
     value = sample(each)
-    base = {"models.a.source": "/a"} if each.section == MODELS else {}
+    needed = {MODELS: {"models.a.source": "/a"}, TRAINING: {"training.a.algorithm": "als", "data.url": "csv:///d"}}
+    base = dict(needed.get(each.section, {}))
     if each.key == "parts":
         value = "content=b"
         base["models.b.source"] = "/b"
+        base |= {"training.a.algorithm": "hybrid", "training.b.algorithm": "als", "data.url": "csv:///d"}
+    if each.key == "after_interactions":
+        base["data.url"] = "sqlite:////d.db"
     pairs = {"access_key_id": "secret_access_key", "secret_access_key": "access_key_id"}
     if each.key in pairs:
         base[f"s3.{pairs[each.key]}"] = "other"
-    dotted = f"models.a.{each.key}" if each.section == MODELS else f"{each.section}.{each.key}"
-    if dotted in base:
-        base = {}
+    dotted = f"{each.section}.a.{each.key}" if each.section in NAMED else f"{each.section}.{each.key}"
+    base.pop(dotted, None)
     by_variable = load_settings(base, environ={each.env_name("a"): value}, cwd=ROOT / "tests")
     by_key = load_settings({**base, dotted: value}, environ={}, cwd=ROOT / "tests")
     assert attribute(by_variable, each) == attribute(by_key, each) != each.default
@@ -60,16 +71,17 @@ def test_its_variable_and_its_dotted_key_set_it_alike(each: Declared, tmp_path: 
 
 
 def test_every_field_is_declared_once() -> None:
-    for section, cls in {**SECTIONS, MODELS: ModelSettings}.items():
+    for section, cls in {**SECTIONS, **NAMED}.items():
         fields = {each.name for each in dataclasses.fields(cls)} - {"name"}
         assert {each.attribute for each in DECLARED[section].values()} == fields
     names = [each.env_name() for each in EVERY] + [each.env for each in EVERY if each.env]
     assert len(names) == len(set(names))
-    assert {each.name for each in dataclasses.fields(Settings)} == {*SECTIONS, MODELS, "origins"}
+    assert {each.name for each in dataclasses.fields(Settings)} == {*SECTIONS, *NAMED, "origins"}
 
 
-def test_a_models_variable_can_be_split_in_one_way_only() -> None:
-    keys = list(DECLARED[MODELS])
+@pytest.mark.parametrize("section", NAMED)
+def test_a_variable_of_a_named_table_can_be_split_in_one_way_only(section: str) -> None:
+    keys = list(DECLARED[section])
     assert [(key, other) for key in keys for other in keys if key.endswith(f"_{other}")] == []
 
 

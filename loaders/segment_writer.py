@@ -35,6 +35,26 @@ class Note(NamedTuple):
     transposed: list[str]
 
 
+def metadata_of(bundle: Bundle, note: Note) -> dict[str, str]:
+    """What the header says besides the tensors. Raises ValueError for what is no JSON."""
+    words = {
+        "family": bundle.family,
+        "meta": bundle.meta,
+        "details": bundle.details,
+        "adopted": note.adopted,
+        "transposed": note.transposed,
+    }
+    return {"holdfast": json.dumps(words, separators=(",", ":"), allow_nan=False)}
+
+
+def as_stored(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """The array in a byte order that the format has, and a matrix in F-order as its transpose; whether it is that."""
+    if array.dtype.str not in NAMES:
+        array = array.astype(array.dtype.newbyteorder("<"))
+    is_transposed = array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
+    return (array.T if is_transposed else array), is_transposed
+
+
 class SegmentWriter:
     """Places arrays into the destination. Child only; single-threaded.
 
@@ -105,15 +125,7 @@ class SegmentWriter:
     def finish(self, bundle: Bundle, entries: list[Entry], note: Note) -> int:
         """Free what no array names, write the header, cut the file to size; the size in bytes. Raises BadHeader if it does not fit."""
         entries = self._fill_gaps(sorted(entries, key=lambda entry: entry.offset))
-        words = {
-            "family": bundle.family,
-            "meta": bundle.meta,
-            "details": bundle.details,
-            "adopted": note.adopted,
-            "transposed": note.transposed,
-        }
-        metadata = {"holdfast": json.dumps(words, separators=(",", ":"), allow_nan=False)}
-        self._view[:HEADER] = render(entries, metadata, HEADER)
+        self._view[:HEADER] = render(entries, metadata_of(bundle, note), HEADER)
         os.ftruncate(self._fd, self._at)
         return self._at
 
@@ -209,10 +221,8 @@ def write_bundle(writer: SegmentWriter, bundle: Bundle, artifact: ArtifactMap) -
     note = Note({}, [])
     entries: list[Entry] = []
     for name, array in bundle.arrays.items():
-        if array.dtype.str not in NAMES:
-            array = array.astype(array.dtype.newbyteorder("<"))
-        if array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous:
-            array = array.T
+        array, is_transposed = as_stored(array)
+        if is_transposed:
             note.transposed.append(name)
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)

@@ -20,13 +20,17 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of an algorithm. default None: chosen by the trainer (the help says how); choices () is no limit."""
+    """One parameter of an algorithm. default None: chosen by the trainer (the help says how); choices () is no limit.
+
+    type: of a value; None is that of the default.
+    """
 
     default: int | float | bool | str | None
     help: str
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    type: type[int] | type[float] | type[bool] | type[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""Choosing a parameter on interactions held out of a run's own training data, where the operator did not.
+
+Covers: the data a search is made on, walking along a grid and beyond its edges, measuring. Does not cover: which parameters are
+searched (each trainer), the holdout that a model is judged on (`training.split.split`), which no search ever sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from training.dataset.base import Dataset
+from training.metrics import Score, mean_ndcg
+from training.split import Split, validation
+from training.trainers.base import OnProgress
+
+MOST_INTERACTIONS = 5_000_000
+"""Above it a search sees some of the users only: the choice hardly differs, and it takes minutes, not hours."""
+_LEAST_DEPTH = 10
+_BEYOND = 4
+"""Values that are tried beyond an edge of the grid."""
+
+
+class Found(NamedTuple):
+    """The best value, and mean NDCG by value, in the order of the values."""
+
+    value: float
+    tried: Mapping[float, float]
+
+    def notes(self, name: str, depth: int) -> dict[str, Any]:
+        """As it is recorded."""
+        return {
+            "search": {"parameter": name, "metric": f"ndcg@{depth}", "tried": {f"{at:g}": round(got, 6) for at, got in self.tried.items()}}
+        }
+
+
+class Trial:
+    """One interaction held out of each of many users, and how a model does on it.
+
+    What is measured is NDCG at a tenth of the catalogue, not at 10: on one item a user it differs less from sample to sample, and
+    it prefers what ranks well also below the first ten, where filters, candidates of hybrids and diversity choose from.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self._split: Split = validation(_some_users(dataset, seed), seed)
+        self.train = self._split.train
+        self.depth = max(_LEAST_DEPTH, len(dataset.item_ids) // 10)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be measured: no user has two items that others have, too."""
+        return not len(self._split.held.users)
+
+    def measure(self, score: Score) -> float:
+        """Mean NDCG of scores: a function of user rows."""
+        return mean_ndcg(score, self._split.seen, self._split.held, k=self.depth)
+
+
+def _some_users(dataset: Dataset, seed: int) -> Dataset:
+    """All users, or a random share of them that has about MOST_INTERACTIONS; rows stay what they are."""
+    share = MOST_INTERACTIONS / max(1, len(dataset.interactions))
+    if share >= 1:
+        return dataset
+    is_taken = np.random.default_rng(seed).random(len(dataset.user_ids)) < share
+    return replace(dataset, interactions=dataset.interactions.take(is_taken[dataset.interactions.users]))
+
+
+def search(name: str, grid: Sequence[float], measure: Callable[[float], float], on_progress: OnProgress, *, least: float = 0.0) -> Found:
+    """The value of the greatest measure among those of an ascending grid; the smallest of several.
+
+    If it is at an edge, values beyond that edge are tried, each as far as the last two of the grid are apart (in logarithms),
+    until one is worse; never below `least`.
+    """
+    values = list(grid)
+    tried: dict[float, float] = {}
+
+    def attempt(value: float) -> None:
+        on_progress(f"searching {name}: {value:g}", len(tried), max(len(tried) + 1, len(grid)))
+        tried[value] = measure(value)
+
+    for value in values:
+        attempt(value)
+    for _ in range(_BEYOND if len(grid) > 1 else 0):
+        best = max(sorted(tried), key=tried.__getitem__)
+        low, high = min(tried), max(tried)
+        if best == high:
+            attempt(_rounded(high * values[-1] / values[-2]))
+        elif best == low and low * values[0] / values[1] >= least:
+            attempt(_rounded(low * values[0] / values[1]))
+        else:
+            break
+    on_progress(f"searching {name}", len(tried), len(tried))
+    return Found(max(sorted(tried), key=tried.__getitem__), dict(sorted(tried.items())))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")

@@ -121,7 +121,7 @@ class Recommender(ABC):
     def cost(self, query: Query) -> int:
         """Multiply-adds, roughly."""
         named = min(query.k, self.items.count)
-        pool = self._pool(query) if self._diversity(query) is not None else 0
+        pool = self._pool(query.k) if self._diversity(query) is not None else 0
         each = self.work() + _PER_ID * named * (1 + query.explain + len(query.fields)) + 64 * pool * pool
         return query.subjects * each + _PER_ID * (len(query.exclude) + len(query.only or ()) + len(query.liked))
 
@@ -132,6 +132,24 @@ class Recommender(ABC):
         self.items.values(query.fields, NO_ROWS)
         with np.errstate(all="ignore"):  # arrays that hold no numbers give scores that are none, and those are left out
             return self._answers(query, self._allowed(query))
+
+    def best(self, subject: Subject, scores: NDArray[Any], k: int, diversity: float | None = None) -> tuple[Rows, NDArray[np.float64]]:
+        """The k best items in the order of an answer, and their exact scores; fewer where fewer have a score.
+
+        `scores` (items,) are this subject's of `scores`, -inf where an item is not wanted; they are changed. diversity: lambda of
+        MMR below 1, None is plain order.
+        """
+        wanted = k if diversity is None else max(k, self._pool(k))
+        rows = contenders(scores, wanted, lambda best: self.slack(subject, best))
+        exact = self.exact(subject, rows)
+        is_score = np.isfinite(exact)  # summed in another order, a sum at the edge of float64 may overflow after all
+        rows, exact = rows[is_score], exact[is_score]
+        order = np.argsort(-exact, kind="stable")[:wanted]
+        rows, exact = rows[order], exact[order]
+        if diversity is not None and len(rows) > 1:
+            chosen = self._diverse(rows, exact, diversity, k)
+            rows, exact = rows[chosen], exact[chosen]
+        return rows, exact
 
     # -- the steps ----------------------------------------------------------------------------------------------------
 
@@ -191,17 +209,7 @@ class Recommender(ABC):
             scores[~allowed] = -np.inf
         if query.similar_to is not None or query.exclude_seen is not False:
             scores[subject.history] = -np.inf
-        diversity = self._diversity(query)
-        wanted = query.k if diversity is None else max(query.k, self._pool(query))
-        rows = contenders(scores, wanted, lambda best: self.slack(subject, best))
-        exact = self.exact(subject, rows)
-        is_score = np.isfinite(exact)  # summed in another order, a sum at the edge of float64 may overflow after all
-        rows, exact = rows[is_score], exact[is_score]
-        order = np.argsort(-exact, kind="stable")[:wanted]
-        rows, exact = rows[order], exact[order]
-        if diversity is not None and len(rows) > 1:
-            chosen = self._diverse(rows, exact, diversity, query.k)
-            rows, exact = rows[chosen], exact[chosen]
+        rows, exact = self.best(subject, scores, query.k, self._diversity(query))
         because = self._because(subject, rows) if query.explain else None
         columns = self.items.values(query.fields, rows) if query.fields else {}
         return Ranking(user, self.items.ids(rows), exact.tolist(), columns, because, subject.notes)
@@ -211,9 +219,9 @@ class Recommender(ABC):
         asked = self.default_diversity if query.diversity is None else query.diversity
         return None if asked is None or asked >= 1.0 or (query.similar_to is not None and query.diversity is None) else asked
 
-    def _pool(self, query: Query) -> int:
-        """How many of the best items MMR chooses from."""
-        return min(self.items.count, max(_MMR_LEAST, _MMR_POOL * query.k), _MMR_MOST)
+    def _pool(self, k: int) -> int:
+        """How many of the best items MMR chooses k from."""
+        return min(self.items.count, max(_MMR_LEAST, _MMR_POOL * k), _MMR_MOST)
 
     def _diverse(self, rows: Rows, exact: NDArray[np.float64], diversity: float, k: int) -> Rows:
         """Positions of k of these items, best first as they are."""

@@ -88,7 +88,7 @@ class FactorScorer(TabledRecommender):
         if query.explain:
             extra += query.subjects * (width + min(query.k, self.items.count)) * width * width
         if query.diversity is not None:
-            extra += query.subjects * self._pool(query) ** 2 * width
+            extra += query.subjects * self._pool(query.k) ** 2 * width
         return super().cost(query) + extra
 
     def user(self, user: Id) -> Subject | None:

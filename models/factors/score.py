@@ -44,8 +44,8 @@ class FactorScorer(TabledRecommender):
     """Answers from `item_factors` (items x f) and, where the model has users, `user_factors` (users x f), float32 or float64.
 
     `item_norms` (items,) are the lengths of the first `meta["widths"]["compared"]` columns, 1 for an item that is nowhere;
-    the first `meta["widths"]["embedding"]` columns are no biases. `seen.*` is a CSR matrix of what users have, its
-    weights (`seen.weights`) only where they are not all 1.
+    with 0 of them items are not compared at all. The first `meta["widths"]["embedding"]` columns are no biases. `seen.*` is a CSR
+    matrix of what users have, its weights (`seen.weights`) only where they are not all 1.
     """
 
     family = "factors"
@@ -65,7 +65,7 @@ class FactorScorer(TabledRecommender):
         self._user_ids = None if self._users is None else IdTable("user_ids", bundle, len(self._users))
         self.items: Catalogue = Catalogue(bundle, len(self._items))
         widths = bundle.meta.get("widths")
-        self._embedding, compared = (_width(widths, name, width) for name in ("embedding", "compared"))
+        self._embedding, compared = _width(widths, "embedding", 1, width), _width(widths, "compared", 0, width)
         self._compared = self._items[:, :compared]
         self._norms = bundle.array("item_norms", ndim=1, kinds="f", rows=len(self._items))
         self._fold_in = open_fold_in(bundle, self._items, self._embedding)
@@ -110,6 +110,8 @@ class FactorScorer(TabledRecommender):
         return Subject(Aim(self._fold_in.vector(rows).astype(self._items.dtype)), rows)
 
     def item(self, row: int) -> Subject:
+        if not self._compared.shape[1]:
+            raise InvalidQuery("item_id", "this model does not say how alike items are: it ranks them the same for everybody")
         direction = unit(self._compared[row : row + 1])[0].astype(self._items.dtype)
         return Subject(Aim(direction, is_cosine=True), np.array([row], np.int64))
 
@@ -161,9 +163,9 @@ class FactorScorer(TabledRecommender):
         return found
 
 
-def _width(widths: Any, name: str, most: int) -> int:
+def _width(widths: Any, name: str, least: int, most: int) -> int:
     found = widths.get(name) if isinstance(widths, dict) else None
-    if type(found) is not int or not 0 < found <= most:
+    if type(found) is not int or not least <= found <= most:
         raise BadBundle(f"{found!r} of {most} columns are called {name}")
     return found
 

@@ -80,7 +80,7 @@ def _search(trial: Trial, ask: Ask, on_progress: OnProgress) -> Found:
         model = _fit(matrix, {**cheap, "regularization": regularization}, ask, lambda sweep, sweeps: None)
         return trial.measure(from_factors(model.user_factors, model.item_factors))
 
-    return search("regularization", GRID, measure, on_progress, least=0.001)
+    return search("regularization", GRID, measure, on_progress)
 
 
 def _fit(matrix: Any, parameters: Mapping[str, Any], ask: Ask, on_sweep: Any) -> Any:

@@ -68,33 +68,30 @@ def _some_users(dataset: Dataset, seed: int) -> Dataset:
     return replace(dataset, interactions=dataset.interactions.take(is_taken[dataset.interactions.users]))
 
 
-def search(name: str, grid: Sequence[float], measure: Callable[[float], float], on_progress: OnProgress, *, least: float = 0.0) -> Found:
-    """The value of the greatest measure among those of an ascending grid; the smallest of several.
+def search(name: str, grid: Sequence[float], measure: Callable[[float], float], on_progress: OnProgress, *, beyond: bool = True) -> Found:
+    """The value of an ascending grid with the greatest measure; the smallest of several.
 
-    If it is at an edge, values beyond that edge are tried, each as far as the last two of the grid are apart (in logarithms),
-    until one is worse; never below `least`.
+    beyond: if it is the last value at an end, more are tried beyond that end, as far from each other as the two values there,
+    in logarithms, until one is no better.
     """
-    values = list(grid)
     tried: dict[float, float] = {}
 
     def attempt(value: float) -> None:
         on_progress(f"searching {name}: {value:g}", len(tried), max(len(tried) + 1, len(grid)))
         tried[value] = measure(value)
 
-    for value in values:
+    for value in grid:
         attempt(value)
-    for _ in range(_BEYOND if len(grid) > 1 else 0):
-        best = max(sorted(tried), key=tried.__getitem__)
-        low, high = min(tried), max(tried)
-        if best == high:
-            attempt(_rounded(high * values[-1] / values[-2]))
-        elif best == low and low * values[0] / values[1] >= least:
-            attempt(_rounded(low * values[0] / values[1]))
-        else:
+    for _ in range(_BEYOND if beyond else 0):
+        best = _best(tried)
+        if best not in (min(tried), max(tried)):
             break
-    on_progress(f"searching {name}", len(tried), len(tried))
-    return Found(max(sorted(tried), key=tried.__getitem__), dict(sorted(tried.items())))
+        low_end, high_end = grid[0] / grid[1], grid[-1] / grid[-2]
+        attempt(float(f"{best * (high_end if best == max(tried) else low_end):.3g}"))
+    best = _best(tried)
+    on_progress(f"searching {name}: {best:g} is best", len(tried), len(tried))
+    return Found(best, dict(sorted(tried.items())))
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.3g}")
+def _best(tried: Mapping[float, float]) -> float:
+    return max(sorted(tried), key=tried.__getitem__)

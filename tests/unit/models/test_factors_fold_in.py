@@ -265,7 +265,7 @@ def test_large_histories_are_taken_a_slab_at_a_time(monkeypatch: pytest.MonkeyPa
         {"fold_in": {"method": "mean", "tail": [1.0]}},
         {"widths": None},
         {"widths": {"embedding": 3, "compared": 2}},
-        {"widths": {"embedding": 2, "compared": 0}},
+        {"widths": {"embedding": 2, "compared": -1}},
         {"widths": {"embedding": True, "compared": 2}},
         {"user_ids": None},
         {"gram": None},

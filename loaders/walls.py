@@ -54,10 +54,11 @@ def raise_data(data_bytes: int) -> int:
     return soft
 
 
-def isolate(parent_pid: int, nice: int = 10) -> list[str]:
+def isolate(parent_pid: int, nice: int = 10, *, network: bool = False) -> list[str]:
     """No network, no new privileges, death with the parent; names of the walls that stand. Before any thread exists.
 
-    `nice`: how far it steps back behind the server. Raises SystemExit if the parent died before the death signal was set.
+    `nice`: how far it steps back behind the server. `network`: leave it open, for a process that reads no untrusted bytes and
+    needs a database. Raises SystemExit if the parent died before the death signal was set.
     """
     walls = []
     os.nice(nice)
@@ -67,7 +68,7 @@ def isolate(parent_pid: int, nice: int = 10) -> list[str]:
         walls.append("oom")
     except OSError:
         pass  # a container may forbid it; the other walls do not depend on it
-    if _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 or _libc.unshare(_CLONE_NEWNET) == 0:
+    if not network and (_libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 or _libc.unshare(_CLONE_NEWNET) == 0):
         walls.append("netns")
     # After unshare: a change of credentials clears the death signal.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

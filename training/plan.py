@@ -47,7 +47,7 @@ class Plan:
         return {
             "run_id": self.run_id,
             "store": str(self.store),
-            "data": _plain(self.data),
+            "data": {**_plain(self.data), "ingest_token": ""},
             "training": _plain(self.training),
             "champion": self.champion,
             "last_fingerprint": None if self.last_fingerprint is None else dict(self.last_fingerprint),

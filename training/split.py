@@ -62,22 +62,27 @@ class Held(NamedTuple):
 
     def take(self, which: NDArray[np.int64]) -> Held:
         """Those of ascending positions."""
-        lengths = np.diff(self.indptr)[which]
-        indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
-        cells = np.repeat(self.indptr[which] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        indptr, cells = chosen_rows(self.indptr, which)
         return Held(self.users[which], indptr, self.items[cells])
 
 
-class Cells(NamedTuple):
+class SeenItems(NamedTuple):
     """Distinct pairs as the cells of a CSR matrix (users, items): indptr (users + 1,), indices ascending in a row."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
 
     @classmethod
-    def of(cls, keys: Keys, users: int, count: int) -> Cells:
+    def of(cls, keys: Keys, users: int, count: int) -> SeenItems:
         indptr = np.searchsorted(keys, np.arange(users + 1, dtype=np.int64) * count)
         return cls(indptr.astype(np.int64), (keys % count).astype(np.int32))
+
+
+class Ground(NamedTuple):
+    """What versions are measured on: what is held out, and what users had before it, which is no answer."""
+
+    held: Held
+    seen: SeenItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Split:
     train: Dataset
     after: Interactions
     held: Held
-    seen: Cells
+    seen: SeenItems
     cut: Cut
     marks: NDArray[np.float64]
     notes: dict[str, int | str] = field(default_factory=dict)
@@ -100,24 +105,29 @@ class Split:
     def kind(self) -> Kind:
         return self.cut.kind
 
-    def shared_with(self, other: Cut) -> tuple[Held, Cells] | None:
-        """What neither this split nor `other` learned from, and what users had before that: the ground two versions meet on.
+    @property
+    def ground(self) -> Ground:
+        """What a version of this very run is measured on."""
+        return Ground(self.held, self.seen)
+
+    def shared_with(self, others: Sequence[Cut]) -> Ground | None:
+        """What neither this split nor any of `others` learned from: the ground that their versions meet on.
 
         None where no ground is fair: one split by time and one at random, or two at random with different salts.
         """
-        if other.kind != self.cut.kind or other.salt != self.cut.salt:
+        if any(other.kind != self.cut.kind or other.salt != self.cut.salt for other in others):
             return None
         if self.cut.kind == "time":
-            is_fresh = self.marks > max(at for at in (self.cut.at, other.at) if at is not None)
+            is_fresh = self.marks > max((other.at for other in others if other.at is not None), default=-np.inf)
         else:
-            is_fresh = self.marks < min(self.cut.share, other.share)
+            is_fresh = self.marks < min((other.share for other in others), default=1.0)
         if bool(is_fresh.all()):
-            return self.held, self.seen
+            return self.ground
         users, count = len(self.train.user_ids), len(self.train.item_ids)
         learned = np.union1d(pairs(self.train.interactions, count), pairs(self.after.take(~is_fresh), count))
         # A pair that comes again after the later cut is not new to the user: `_measurable` leaves it out.
         held, _ = _measurable(pairs(self.after.take(is_fresh), count), learned, pairs(self.train.interactions, count), count)
-        return held, Cells.of(learned, users, count)
+        return Ground(held, SeenItems.of(learned, users, count))
 
 
 def split(dataset: Dataset, share: float, salt: str = SALT) -> Split:
@@ -202,7 +212,7 @@ def _parted(dataset: Dataset, is_after: NDArray[np.bool_], marks: NDArray[np.flo
         dataset.user_features,
         dataset.item_features,
     )
-    return Split(rest, after, held, Cells.of(learned, users, count), cut, marks[is_after], notes)
+    return Split(rest, after, held, SeenItems.of(learned, users, count), cut, marks[is_after], notes)
 
 
 def _measurable(held: Keys, had: Keys, learned: Keys, count: int) -> tuple[Held, dict[str, int | str]]:
@@ -216,6 +226,13 @@ def _measurable(held: Keys, had: Keys, learned: Keys, count: int) -> tuple[Held,
         "cold_items": len(np.unique(new[~is_warm_item] % count)),
     }
     return Held.of(new[is_warm_user & is_warm_item], count), notes
+
+
+def chosen_rows(indptr: NDArray[np.signedinteger], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of a CSR matrix the (len(rows) + 1,) bounds of some rows by themselves, and the positions of their cells in it."""
+    lengths = (indptr[rows + 1] - indptr[rows]).astype(np.int64)
+    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+    return bounds, np.repeat(indptr[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
 
 
 def pairs(interactions: Interactions, count: int) -> Keys:

@@ -7,8 +7,8 @@ items and users whose interactions are all held out (cold) but whose features ar
 There are a few tastes. A user is a mixture of them, which follows from age, region and something of their own; each taste is a
 distribution over items, which follows from an item's category, tags, popularity and something of its own. A user's likes are
 drawn without repetition, each with a probability in proportion to x.y, the user's mixture times the item's share of each
-taste: the matrix of interactions is of low rank but for chance. An item's text is words of its category among words that say
-nothing.
+taste: the matrix of interactions is of low rank but for chance. An item's text is words of its category among a few of
+other categories and some that say nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPAN_S = 180 * 86_400.0
 
 _CATEGORIES, _TAGS, _TAGS_EACH = 12, 24, 2
 _AGES, _REGIONS = 6, 8
-_WORDS_EACH, _WORDS, _EMPTY_WORDS, _EMPTY_WORDS_EACH = 4, 10, 40, 3
+_WORDS, _WORDS_EACH, _STRAY_WORDS, _EMPTY_WORDS, _EMPTY_WORDS_EACH = 10, 4, 2, 40, 4
 _POPULARITY_SLOPE = 0.5
 _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "wo", "xu", "za")
 
@@ -118,6 +118,64 @@ def _item_features(rng: np.random.Generator, items: int) -> tuple[NDArray[np.int
     category = rng.integers(_CATEGORIES, size=items)
     tags = np.argsort(rng.random((items, _TAGS)), axis=1)[:, :_TAGS_EACH]
     columns = np.sort(np.hstack((category[:, np.newaxis], _CATEGORIES + tags)), axis=1)
+    names = [f"category={at}" for at in range(_CATEGORIES)] + [f"tag={at}" for at in range(_TAGS)]
+    return category, _one_hot(names, columns)
+
+
+def _user_features(rng: np.random.Generator, users: int) -> Features:
+    columns = np.stack((rng.integers(_AGES, size=users), _AGES + rng.integers(_REGIONS, size=users)), axis=1)
+    return _one_hot([f"age={at}" for at in range(_AGES)] + [f"region={at}" for at in range(_REGIONS)], columns)
+
+
+def _one_hot(names: list[str], columns: NDArray[np.int64]) -> Features:
+    rows, each = columns.shape
+    return Features(
+        names, np.arange(0, rows * each + 1, each, dtype=np.int64), columns.ravel().astype(np.int32), np.ones(rows * each, np.float32)
+    )
+
+
+def _shares(rng: np.random.Generator, features: Features, factors: int, contrast: float, own_share: float) -> Floats:
+    """(rows, factors) softmax of normal numbers, each the sum of those of the row's features and of one of its own."""
+    of_feature = rng.normal(size=(len(features.names), factors))
+    rows = len(features.indptr) - 1
+    told = of_feature[features.indices].reshape(rows, -1, factors).sum(axis=1)
+    told /= told.std(axis=0)
+    powers = contrast * (np.sqrt(1.0 - own_share) * told + np.sqrt(own_share) * rng.normal(size=(rows, factors)))
+    found = np.exp(powers - powers.max(axis=1, keepdims=True))
+    found /= found.sum(axis=1, keepdims=True)
+    shares: Floats = found.astype(np.float32)
+    return shares
+
+
+def _likes(rng: np.random.Generator, chances: Floats, likes_per_user: int) -> Interactions:
+    """Gumbel noise on log-weights, then the largest: a draw without replacement for every user at once."""
+    users, items = chances.shape
+    order = np.argsort(-(np.log(chances) + rng.gumbel(size=chances.shape)), axis=1)
+    likes = np.clip(rng.poisson(likes_per_user, size=users), min(5, items), items)
+    rows, rank = np.nonzero(np.arange(items) < likes[:, np.newaxis])
+    times = FIRST_AT + rng.integers(int(SPAN_S), size=len(rows)).astype(np.float64)
+    return Interactions(rows.astype(np.int32), order[rows, rank].astype(np.int32), np.ones(len(rows), np.float32), times)
+
+
+def _some(rng: np.random.Generator, count: int, share: float) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.zeros(count, np.bool_)
+    found[rng.choice(count, round(share * count), replace=False)] = True
+    return found
+
+
+def _described(rng: np.random.Generator, category: NDArray[np.int64]) -> Items:
+    words = _vocabulary(rng, _CATEGORIES * _WORDS + _EMPTY_WORDS)
+    of_category, empty = np.array(words[: _CATEGORIES * _WORDS]).reshape(_CATEGORIES, _WORDS), words[_CATEGORIES * _WORDS :]
+    texts = [
+        " ".join(
+            (
+                *rng.choice(of_category[at], _WORDS_EACH, replace=False),
+                *rng.choice(of_category.ravel(), _STRAY_WORDS),
+                *rng.choice(empty, _EMPTY_WORDS_EACH, replace=False),
+            )
+        )
+        for at in category.tolist()
+    ]
     names = [f"category={at}" for at in range(_CATEGORIES)] + [f"tag={at}" for at in range(_TAGS)]
     return category, _one_hot(names, columns)
 

@@ -176,58 +176,6 @@ def _described(rng: np.random.Generator, category: NDArray[np.int64]) -> Items:
         )
         for at in category.tolist()
     ]
-    names = [f"category={at}" for at in range(_CATEGORIES)] + [f"tag={at}" for at in range(_TAGS)]
-    return category, _one_hot(names, columns)
-
-
-def _user_features(rng: np.random.Generator, users: int) -> Features:
-    columns = np.stack((rng.integers(_AGES, size=users), _AGES + rng.integers(_REGIONS, size=users)), axis=1)
-    return _one_hot([f"age={at}" for at in range(_AGES)] + [f"region={at}" for at in range(_REGIONS)], columns)
-
-
-def _one_hot(names: list[str], columns: NDArray[np.int64]) -> Features:
-    rows, each = columns.shape
-    return Features(
-        names, np.arange(0, rows * each + 1, each, dtype=np.int64), columns.ravel().astype(np.int32), np.ones(rows * each, np.float32)
-    )
-
-
-def _shares(rng: np.random.Generator, features: Features, factors: int, contrast: float, own_share: float) -> Floats:
-    """(rows, factors) softmax of normal numbers, each the sum of those of the row's features and of one of its own."""
-    of_feature = rng.normal(size=(len(features.names), factors))
-    rows = len(features.indptr) - 1
-    told = of_feature[features.indices].reshape(rows, -1, factors).sum(axis=1)
-    told /= told.std(axis=0)
-    powers = contrast * (np.sqrt(1.0 - own_share) * told + np.sqrt(own_share) * rng.normal(size=(rows, factors)))
-    found = np.exp(powers - powers.max(axis=1, keepdims=True))
-    found /= found.sum(axis=1, keepdims=True)
-    shares: Floats = found.astype(np.float32)
-    return shares
-
-
-def _likes(rng: np.random.Generator, chances: Floats, likes_per_user: int) -> Interactions:
-    """Gumbel noise on log-weights, then the largest: a draw without replacement for every user at once."""
-    users, items = chances.shape
-    order = np.argsort(-(np.log(chances) + rng.gumbel(size=chances.shape)), axis=1)
-    likes = np.clip(rng.poisson(likes_per_user, size=users), min(5, items), items)
-    rows, rank = np.nonzero(np.arange(items) < likes[:, np.newaxis])
-    times = FIRST_AT + rng.integers(int(SPAN_S), size=len(rows)).astype(np.float64)
-    return Interactions(rows.astype(np.int32), order[rows, rank].astype(np.int32), np.ones(len(rows), np.float32), times)
-
-
-def _some(rng: np.random.Generator, count: int, share: float) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.zeros(count, np.bool_)
-    found[rng.choice(count, round(share * count), replace=False)] = True
-    return found
-
-
-def _described(rng: np.random.Generator, category: NDArray[np.int64]) -> Items:
-    words = _vocabulary(rng, _CATEGORIES * _WORDS + _EMPTY_WORDS)
-    of_category, empty = np.array(words[: _CATEGORIES * _WORDS]).reshape(_CATEGORIES, _WORDS), words[_CATEGORIES * _WORDS :]
-    texts = [
-        " ".join([*rng.choice(of_category[at], _WORDS_EACH, replace=False), *rng.choice(empty, _EMPTY_WORDS_EACH, replace=False)])
-        for at in category.tolist()
-    ]
     names = [f"category {at}" for at in category.tolist()]
     return Items(texts, [(name,) for name in names], {"title": texts, "category": names})
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.column_kinds import encode
 from training.bundles import Cells, neighbours_bundle
-from training.dataset.base import Dataset, Items
+from training.dataset.base import Items
 from training.errors import Untrainable
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
 from training.trainers.matrix import WEIGHTS, scaled
@@ -79,7 +79,7 @@ class Content:
             },
             features=features.shape[1],
             liked="mean",
-            seen=profiles(ask.train, scaled(ask.seen, chosen["weights"])),
+            seen=_shares(scaled(ask.seen, chosen["weights"])),
             algorithm="content",
             details={"features": features.shape[1], "terms": 0 if text is None else len(text.terms)},
         )
@@ -92,18 +92,12 @@ class Content:
         return Trained(bundle, dict(chosen), notes)
 
 
-def profiles(train: Dataset, seen: Cells) -> Cells:
-    """What each of a user's items counts in the user's profile: shares that add up to 1 over those in `train`.
-
-    An item that is only held out counts 0: it is left out of answers, but the model that is measured has not learned from it.
-    """
-    count = len(train.item_ids)
-    owners = np.repeat(np.arange(len(seen.indptr) - 1, dtype=np.int64), np.diff(seen.indptr))
-    learned = train.interactions.users.astype(np.int64) * count + train.interactions.items
-    weights = np.where(np.isin(owners * count + seen.indices, learned), seen.weights.astype(np.float64), 0.0)
+def _shares(seen: Cells) -> Cells:
+    """What each of a user's items counts in the user's profile: weights that add up to 1."""
+    owners = np.repeat(np.arange(len(seen.indptr) - 1), np.diff(seen.indptr))
+    weights = seen.weights.astype(np.float64)
     totals = np.bincount(owners, weights, len(seen.indptr) - 1)
-    shares = np.divide(weights, totals[owners], out=np.zeros_like(weights), where=totals[owners] > 0)
-    return seen._replace(weights=shares.astype(np.float32))
+    return seen._replace(weights=(weights / totals[owners]).astype(np.float32))
 
 
 def _text(items: Items, chosen: Mapping[str, Any]) -> Text | None:

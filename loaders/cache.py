@@ -269,8 +269,12 @@ class Store:
         return any(partial.name.startswith(name) for names in self._in_hand.values() for name in names)
 
     def used_bytes(self) -> int:
-        """Disk space of everything fetched and kept."""
-        return sum(_blocks(path) for folder in (self.partial, self.artifacts, self.segments) for path in folder.iterdir())
+        """Disk space of everything fetched and kept, bytes; a file of several names (a published version's) counts once."""
+        sizes: dict[tuple[int, int], int] = {}
+        for folder in (self.partial, self.artifacts, self.segments):
+            for path in folder.iterdir():
+                _add_blocks(path, sizes)
+        return sum(sizes.values())
 
     def files(self) -> Iterator[Path]:
         """Every file of the store but its lock."""
@@ -305,18 +309,28 @@ def _model_of(partial: Path) -> str:
     return partial.name.partition(".")[0].rpartition("-")[0]
 
 
-def _blocks(path: Path) -> int:
-    """Disk space of a file, or of all files in a folder (gdown's), bytes; 0 for what is gone meanwhile."""
+def _add_blocks(path: Path, sizes: dict[tuple[int, int], int], *, only_name: bool = False) -> None:
+    """Add the disk space of a file, or of all files in a folder (gdown's), by device and inode; nothing for what is gone meanwhile.
+
+    only_name: leave out what has another name somewhere, so that deleting this one frees nothing.
+    """
     try:
         if path.is_dir():
-            return sum(_blocks(child) for child in path.iterdir())
-        return path.stat(follow_symlinks=False).st_blocks * 512
+            for child in path.iterdir():
+                _add_blocks(child, sizes, only_name=only_name)
+            return
+        found = path.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return 0
+        return
+    if found.st_nlink == 1 or not only_name:
+        sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
 
 
 def _unlink(path: Path) -> int:
-    size = _blocks(path)
+    """Delete a file or a folder; the bytes that this freed."""
+    sizes: dict[tuple[int, int], int] = {}
+    _add_blocks(path, sizes, only_name=True)
+    size = sum(sizes.values())
     if path.is_dir():
         shutil.rmtree(path)
     else:

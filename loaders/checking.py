@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ async def check(settings: Settings, model: ModelSettings) -> dict[str, Any]:
     """
     near = settings.store.path if settings.store.path.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="holdfast-check-", dir=near) as folder:
-        loader = Loader(replace(settings, store=replace(settings.store, path=Path(folder) / "store")))
+        loader = Loader(settings, Path(folder) / "store")
         await loader.open()
         try:
             artifact = await loader.fetch(model, known=None, on_progress=lambda done, total: None)

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 from loaders.cache import Store, segment_key
 from loaders.errors import AccessDenied, DigestMismatch, DiskFull, LoadError, Retry
 from loaders.sources import Revision, limits_of, open_source
 from loaders.sources.address import scheme_of
 
+LOCAL = ("file", "training")
+"""Schemes whose artifacts are cheaply taken again."""
 _TRIED_AGAIN = (Retry.BACKOFF, Retry.LIMITED, Retry.ONCE)
 
 
@@ -36,9 +38,9 @@ class StoredArtifact:
 class Fetching:
     """Brings artifacts into the store, for one loader."""
 
-    def __init__(self, store: Store, s3: S3Settings, numpy_major: str) -> None:
+    def __init__(self, store: Store, settings: Settings, numpy_major: str) -> None:
         self._store = store
-        self._s3 = s3
+        self._settings = settings
         self._numpy_major = numpy_major
         self._unloaded: dict[str, StoredArtifact] = {}
         """Artifacts whose load failed in a way that is tried again: gigabytes that need not come twice."""
@@ -69,7 +71,7 @@ class Fetching:
         there: StoredArtifact | None,
         on_progress: Callable[[int, int | None], None],
     ) -> StoredArtifact | None:
-        source = open_source(model, self._s3)
+        source = open_source(model, self._settings)
         # What lies here unloaded is asked about before what serves: it is the newer one.
         asked = there.revision if there is not None else known
         known_revision = Revision(asked) if asked is not None else None
@@ -103,7 +105,7 @@ class Fetching:
 
     async def failed(self, model: ModelSettings, artifact: StoredArtifact, error: BaseException) -> None:
         """Its load failed: delete it, unless it came over the network and is worth another try."""
-        is_kept = isinstance(error, LoadError) and error.retry in _TRIED_AGAIN and scheme_of(model.source) != "file"
+        is_kept = isinstance(error, LoadError) and error.retry in _TRIED_AGAIN and scheme_of(model.source) not in LOCAL
         await asyncio.to_thread(self._store.let_go, model.name, artifact.path.name if is_kept else None)
         if is_kept:
             self._unloaded[model.name] = artifact

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ import numpy as np
 from config.schema import ModelSettings, Settings
 from loaders.cache import FileIdentity, Kept, Store, segment_key
 from loaders.errors import PartUnavailable, SegmentInvalid
-from loaders.fetching import Fetching, StoredArtifact, disk_errors
+from loaders.fetching import LOCAL, Fetching, StoredArtifact, disk_errors
 from loaders.hosting.allowed import untrusted, untrusted_type
 from loaders.hosting.scorer import HostedModel
 from loaders.hosting.starting import HOSTED, start_hosted
@@ -36,10 +35,11 @@ from loaders.segment import Destination, survivors
 from loaders.segment import Mapping as SegmentMapping
 from loaders.sources import open_source
 from loaders.sources.address import scheme_of
+from loaders.sources.training import version_of
 from loaders.version import Version
-from models import FAMILIES
 from models.base import Scorer
 from models.bundle import BadBundle
+from models.opening import open_scorer_of
 
 __all__ = ["Loader", "StoredArtifact", "Version"]
 
@@ -51,14 +51,15 @@ V = TypeVar("V", Version, "Version | None")
 class Loader:
     """The loader behind the lifecycle's port. Owns the store between `open` and `aclose`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Path | None = None) -> None:
+        """`store`: where it keeps what it loads, if that is not the configured store (which trainings publish into)."""
         self._settings = settings
-        self.store = Store(settings.store.path, settings.store.max_bytes)
+        self.store = Store(store or settings.store.path, settings.store.max_bytes)
         self._mapped: Counter[str] = Counter()
         """Versions that are mapped now, by name."""
         self._starting = asyncio.Semaphore(settings.loading.concurrency)
         """Hosted models that come back at a start: each takes a processor and its memory at the same time."""
-        self._fetching = Fetching(self.store, settings.s3, _NUMPY_MAJOR)
+        self._fetching = Fetching(self.store, settings, _NUMPY_MAJOR)
 
     async def open(self) -> None:
         """Raises OSError, loaders.cache.StoreInUse."""
@@ -210,7 +211,7 @@ class Loader:
         family = str(verdict.get("family"))
         adopts = bool(load["adopted_bytes"])
         # A local file is cheaply taken again; the copy of one that nothing is mapped of would only cost its size.
-        is_spare = not adopts and family != HOSTED and scheme_of(model.source) == "file"
+        is_spare = not adopts and family != HOSTED and scheme_of(model.source) in LOCAL
         kept = Kept(
             model=model.name,
             key=segment_key(model, _NUMPY_MAJOR),
@@ -220,7 +221,7 @@ class Loader:
             artifact=None if is_spare else await asyncio.to_thread(FileIdentity.of, artifact.path),
             segment=None if target is None else await asyncio.to_thread(FileIdentity.of, target),
             adopts=adopts,
-            version=_version_name(now),
+            version=version_of(artifact.revision) or _version_name(now),
             family=family,
             loaded_at=now,
             segment_bytes=segment_bytes,
@@ -248,7 +249,7 @@ class Loader:
 
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
         """Yields when the source may have changed; None where it cannot be watched."""
-        return open_source(model, self._settings.s3).watch()
+        return open_source(model, self._settings).watch()
 
     async def clear(self, model: str | None) -> int:
         """Delete fetched artifacts and segments, but none that is mapped: what serves keeps its warm restart. Bytes freed."""
@@ -279,13 +280,12 @@ def _close_made(making: asyncio.Future[Destination]) -> None:
 
 def _scorer(mapping: SegmentMapping, family: str) -> Scorer:
     """Raises SegmentInvalid where the arrays contradict each other or are of a family that is not known."""
-    if mapping.bundle.family != family or family not in FAMILIES:
+    if mapping.bundle.family != family:
         raise SegmentInvalid(f"the segment is of family {mapping.bundle.family[:40]!r}")
     try:
-        scorer: Scorer = import_module(f"{FAMILIES[family]}.score").open_scorer(mapping.bundle)
-    except (BadBundle, ValueError, TypeError, KeyError, IndexError) as error:
+        return open_scorer_of(mapping.bundle)
+    except BadBundle as error:
         raise SegmentInvalid(f"the segment does not hold a {family} model: {error}") from error
-    return scorer
 
 
 def _phases(on_phase: OnPhase) -> Callable[[Any], None]:

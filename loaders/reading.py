@@ -19,7 +19,9 @@ from loaders.segment_writer import ArtifactMap, SegmentWriter, write_bundle
 from loaders.wire import ChildEnd
 from models import FAMILIES
 from models.bundle import BadBundle, Bundle
+from models.opening import open_scorer_of, warm_scorer
 from models.packing import Options, pack
+from models.passing import is_bundle
 from models.records import summarise
 
 _PROGRESS_S = 0.2
@@ -87,7 +89,7 @@ def run(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.Pr
     memory.sample()
     bundle, entries, note = write_bundle(writer, bundle, artifact)
     wire.send("phase", phase="warming")
-    bundle = _warm(bundle)
+    bundle = _warm(bundle, is_passed_through=is_bundle(tree.root))
     try:
         segment_bytes = writer.finish(bundle, entries, note)
     except (BadHeader, ValueError) as error:
@@ -109,15 +111,21 @@ def run(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.Pr
     )
 
 
-def _warm(bundle: Bundle) -> Bundle:
-    """Score a sample, so that a model that cannot answer fails here and not in the server."""
-    module = import_module(f"{FAMILIES[bundle.family]}.score")
+def _warm(bundle: Bundle, *, is_passed_through: bool) -> Bundle:
+    """Score a sample, so that a model that cannot answer fails here and not in the server.
+
+    Of what our own pack made, anything but BadBundle is a defect, and told with its traceback.
+    """
     try:
         with np.errstate(all="ignore"):
-            details = {**bundle.details, **module.warm(module.open_scorer(bundle))}
+            if is_passed_through:
+                learned = warm_scorer(bundle.family, open_scorer_of(bundle))
+            else:
+                module = import_module(f"{FAMILIES[bundle.family]}.score")
+                learned = module.warm(module.open_scorer(bundle))
     except BadBundle as error:
         raise CorruptArtifact(f"the model cannot answer: {error}") from error
-    return Bundle(bundle.family, bundle.arrays, bundle.meta, details)
+    return Bundle(bundle.family, bundle.arrays, bundle.meta, {**bundle.details, **learned})
 
 
 def _adopted_bytes(adopted: dict[str, dict[str, Any]]) -> int:

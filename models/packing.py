@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import FAMILIES
 from .bundle import Bundle
+from .passing import BadNote, is_bundle, pass_through
 from .records import Array, Record, classes_seen, is_record, summarise
 
 
@@ -54,6 +55,8 @@ class Fit(NamedTuple):
 
 def pack(root: Any, family: str = "auto", options: Options = NO_OPTIONS) -> tuple[Bundle, str]:
     """The bundle of an artifact, and why this family. Raises PackError."""
+    if is_bundle(root):
+        return _passed_through(root, family)
     if isinstance(root, dict) and _is_false(root.get("is_trained")):
         raise PackError("not_trained", "the artifact says is_trained = False")
     fits = [
@@ -74,6 +77,16 @@ def pack(root: Any, family: str = "auto", options: Options = NO_OPTIONS) -> tupl
     if isinstance(root, dict) and (trained := _text_time(root.get("trained_at"))) is not None:
         details["trained_at"] = trained
     return Bundle(bundle.family, bundle.arrays, bundle.meta, details), fit.reason
+
+
+def _passed_through(root: Any, family: str) -> tuple[Bundle, str]:
+    try:
+        bundle = pass_through(root)
+    except BadNote as error:
+        raise PackError("corrupt_artifact", f"the artifact is no bundle, though it says so: {error}") from error
+    if family not in ("auto", bundle.family):
+        raise PackError("unknown_format", f"family {family!r} does not take this artifact: a bundle of family {bundle.family}", classes=[])
+    return bundle, f"a bundle of family {bundle.family}"
 
 
 def _is_false(value: Any) -> bool:

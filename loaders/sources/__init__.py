@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 
 from .address import InvalidAddress, check_source, redact, scheme_of
 from .base import Fetched, Limits, Progress, Revision, Source
@@ -33,17 +33,21 @@ SOURCES: dict[str, str] = {
     "https": "loaders.sources.https:HttpsSource",
     "s3": "loaders.sources.s3:S3Source",
     "gdrive": "loaders.sources.gdrive:DriveSource",
+    "training": "loaders.sources.training:TrainingSource",
 }
-"""Scheme -> "module:Class", imported on use; the class is called with (uri, S3Settings)."""
+"""Scheme -> "module:Class", imported on use; the class is called with (uri, Settings)."""
 
 
-def open_source(settings: ModelSettings, s3: S3Settings) -> Source:
-    """The source that the address of a model names. No I/O. Raises InvalidAddress, which names what is wrong and the schemes known."""
-    problem = check_source(settings.source)
+def open_source(model: ModelSettings, settings: Settings) -> Source:
+    """The source that the address of a model names; `settings` say what keys it uses and what its store is.
+
+    No I/O. Raises InvalidAddress, which names what is wrong and the schemes known.
+    """
+    problem = check_source(model.source)
     if problem is not None:
-        raise InvalidAddress(f"source of model {settings.name!r}: {problem}")
-    module, _, name = SOURCES[scheme_of(settings.source)].partition(":")
-    source: Source = getattr(import_module(module), name)(settings.source, s3)
+        raise InvalidAddress(f"source of model {model.name!r}: {problem}")
+    module, _, name = SOURCES[scheme_of(model.source)].partition(":")
+    source: Source = getattr(import_module(module), name)(model.source, settings)
     return source
 
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from config.schema import S3Settings
+from config.schema import Settings
 from loaders.errors import AccessDenied, LoadError, NotAModel, SourceNotFound, SourceUnavailable
 
 from .address import file_path
@@ -44,7 +44,7 @@ class _Cancelled(Exception):
 class FileSource:
     """One path; links are followed."""
 
-    def __init__(self, uri: str, s3: S3Settings) -> None:
+    def __init__(self, uri: str, settings: Settings) -> None:
         self._path = file_path(uri)
         self.uri = uri
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from config.schema import S3Settings
+from config.schema import Settings
 from loaders.errors import DiskFull, NotAModel, SourceUnavailable, TooLarge
 
 from .address import drive_id
@@ -45,7 +45,7 @@ class _Current:
 class DriveSource:
     """One shared file."""
 
-    def __init__(self, uri: str, s3: S3Settings) -> None:
+    def __init__(self, uri: str, settings: Settings) -> None:
         self._id = drive_id(uri)
         self.uri = f"gdrive://{self._id}"
 

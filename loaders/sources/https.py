@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
-from config.schema import S3Settings
+from config.schema import Settings
 from loaders.errors import SourceUnavailable
 
 from .address import redact
@@ -33,7 +33,7 @@ _PROBE_TIMEOUT_S = 3 * CONNECT_TIMEOUT_S
 class HttpsSource:
     """One URL."""
 
-    def __init__(self, uri: str, s3: S3Settings) -> None:
+    def __init__(self, uri: str, settings: Settings) -> None:
         self._url = uri
         self.uri = redact(uri)
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.schema import S3Settings
+from config.schema import S3Settings, Settings
 from loaders.errors import AccessDenied, LoadError, SourceNotFound, SourceUnavailable
 
 from .address import bucket_and_key
@@ -43,9 +43,9 @@ _SETTLE_S = 0.02
 class S3Source:
     """One object, or one version of it (s3://bucket/key?versionId=...)."""
 
-    def __init__(self, uri: str, s3: S3Settings) -> None:
+    def __init__(self, uri: str, settings: Settings) -> None:
         self._bucket, self._key, self._version = bucket_and_key(uri)
-        self._settings = s3
+        self._settings = settings.s3
         self.uri = uri
 
     def __repr__(self) -> str:

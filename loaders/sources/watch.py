@@ -1,13 +1,14 @@
 """Noticing that a file was replaced or rewritten, also when a link to it was switched (as Kubernetes does with mounted files).
 
-Covers: change notification by the kernel, and asking in intervals where there is none. Does not cover: reading the file.
+Covers: change notification by the kernel, and asking in intervals where there is none; of a file, or of whatever else can be
+read off some folders. Does not cover: reading the file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _DEBOUNCE_MS = 400
 _QUIET_MS = 1000
 
 Identity = tuple[int, int, int, int, int]
+Look = Callable[[], "Hashable | None"]
+"""What is there now; None for nothing."""
 
 
 def changes_of(path: Path) -> AsyncGenerator[None, None]:
@@ -24,19 +27,27 @@ def changes_of(path: Path) -> AsyncGenerator[None, None]:
 
     Before means: when this was called, so that whoever calls it and then fetches misses nothing. Blocks for one stat.
     """
-    return _changes_since(path, _identity(path))
+    return changes_where(lambda: _identity(path), lambda: _folders(path))
 
 
-async def _changes_since(path: Path, seen: Identity | None) -> AsyncGenerator[None, None]:
+def changes_where(look: Look, folders: Callable[[], frozenset[Path]]) -> AsyncGenerator[None, None]:
+    """Yields, for ever, each time `look` gives something else than before and gives it twice; None is no change.
+
+    folders: those whose entries decide it. Both are called in threads, and here `look` once: see `changes_of`.
+    """
+    return _changes_since(look(), look, folders)
+
+
+async def _changes_since(seen: Hashable, look: Look, folders_now: Callable[[], frozenset[Path]]) -> AsyncGenerator[None, None]:
     while True:
-        folders = await asyncio.to_thread(_folders, path)
+        folders = await asyncio.to_thread(folders_now)
         async with aclosing(_wakeups(folders)) as wakeups:
             async for _ in wakeups:
-                found = await _settled(path)
+                found = await _settled(look)
                 if found is not None and found != seen:
                     seen = found
                     yield
-                if await asyncio.to_thread(_folders, path) != folders:
+                if await asyncio.to_thread(folders_now) != folders:
                     break  # a link leads elsewhere now: watch there
 
 
@@ -71,12 +82,12 @@ async def _wakeups(folders: frozenset[Path]) -> AsyncGenerator[None, None]:
     yield
 
 
-async def _settled(path: Path) -> Identity | None:
-    """The identity of the file once two looks in a row agree: a writer is let finish."""
-    found = await asyncio.to_thread(_identity, path)
+async def _settled(look: Look) -> Hashable | None:
+    """What is there once two looks in a row agree: a writer is let finish."""
+    found = await asyncio.to_thread(look)
     while found is not None:
         await asyncio.sleep(SETTLE_S)
-        again = await asyncio.to_thread(_identity, path)
+        again = await asyncio.to_thread(look)
         if again == found:
             break
         found = again

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from loaders.errors import LoadError
+from loaders.fetching import LOCAL
 from loaders.sources import open_source
 from loaders.sources.address import redact, scheme_of
 from service.asking import default_model
@@ -117,11 +118,11 @@ def _counts(details: Mapping[str, Any] | None) -> dict[str, int | None]:
 
 
 async def _is_file_updated(request: web.Request, view: ModelView) -> bool | None:
-    """Whether another file lies at the path than the one that serves; None where it is no path, nothing serves, or none can be seen."""
-    if view.loaded is None or scheme_of(view.settings.source) != "file":
+    """Whether another file, or published version, is there than what serves; None where that is on no disk here, or cannot be seen."""
+    if view.loaded is None or scheme_of(view.settings.source) not in LOCAL:
         return None
     try:
-        found = await open_source(view.settings, request.app[SETTINGS].s3).probe()
+        found = await open_source(view.settings, request.app[SETTINGS]).probe()
     except LoadError:
         return None
     return found.token != view.loaded.revision

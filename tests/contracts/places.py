@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 import trustme
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, S3Settings, Settings
 from loaders.sources import Source, open_source
 from tests.doubles.drive import DriveDouble, DriveFile, environment_of
 from tests.doubles.faults import FaultProxy
@@ -50,9 +50,9 @@ class Place:
         raise NotImplementedError
 
 
-def source_at(uri: str, s3: S3Settings | None = None) -> Source:
+def source_at(uri: str, settings: Settings | None = None) -> Source:
     """The source of an address, opened as the program does."""
-    return open_source(ModelSettings(name="als", source=uri), s3 or S3Settings())
+    return open_source(ModelSettings(name="als", source=uri), settings or Settings())
 
 
 class FilePlace(Place):
@@ -111,7 +111,7 @@ class S3Place(Place):
     def _source(self, secret: str) -> Source:
         assert self.faults is not None
         s3 = S3Settings(self.faults.url, self.service.region, self.service.access_key_id, secret)
-        return source_at(f"s3://{self.service.bucket}/{self.key}", s3)
+        return source_at(f"s3://{self.service.bucket}/{self.key}", Settings(s3=s3))
 
     async def put(self, content: bytes) -> None:
         await self.service.put(self.key, content)

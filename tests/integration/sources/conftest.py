@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, S3Settings, Settings
 from loaders.sources import Fetched, Limits, Revision, open_source
 
 MIB = 1 << 20
@@ -36,7 +36,7 @@ def fetch(into: Path) -> Fetch:
         s3: S3Settings | None = None,
         on_progress: Callable[[int, int | None], None] = lambda done, total: None,
     ) -> Fetched | None:
-        source = open_source(ModelSettings(name="als", source=uri), s3 or S3Settings())
+        source = open_source(ModelSettings(name="als", source=uri), Settings(s3=s3 or S3Settings()))
         return await source.fetch(into, limits=limits, on_progress=on_progress, known=known)
 
     return run

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 from loaders.errors import NotAModel, SourceNotFound, SourceUnavailable
 from loaders.sources import file as file_module
 from loaders.sources import open_source
@@ -91,7 +91,7 @@ async def test_changed_while_copied(
         fetched = await fetch(str(path))
         assert fetched is not None
         assert into.read_bytes() == path.read_bytes()
-        assert fetched.revision == await open_source(ModelSettings(name="als", source=str(path)), S3Settings()).probe()
+        assert fetched.revision == await open_source(ModelSettings(name="als", source=str(path)), Settings()).probe()
     else:
         with pytest.raises(SourceUnavailable, match="changed"):
             await fetch(str(path))
@@ -140,7 +140,7 @@ class Changes:
 
 @asynccontextmanager
 async def watched(path: Path) -> AsyncIterator[Changes]:
-    changes = open_source(ModelSettings(name="als", source=str(path)), S3Settings()).watch()
+    changes = open_source(ModelSettings(name="als", source=str(path)), Settings()).watch()
     assert changes is not None
     counter = Changes()
 

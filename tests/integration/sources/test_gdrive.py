@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 from loaders.errors import AccessDenied, FetchStalled, LoadError, NotAModel, SourceUnavailable, TooLarge
 from loaders.sources import Limits, open_source
 from loaders.sources.drive_download import DriveDownload
@@ -74,7 +74,7 @@ async def test_pages_that_only_gdown_sees(drive: DriveDouble, into: Path, kind: 
 
 
 async def test_gdown_in_a_circle_is_ended(drive: DriveDouble, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = open_source(ModelSettings(name="als", source=URI), S3Settings())
+    source = open_source(ModelSettings(name="als", source=URI), Settings())
     monkeypatch.setattr("loaders.sources.gdrive._CHUNK_ALLOWANCE_S", 0.0)
     asked = source._ask  # type: ignore[attr-defined]
 
@@ -105,7 +105,7 @@ async def test_without_validators_the_digest_is_the_revision(fetch: Fetch, drive
 
 
 async def test_what_a_killed_process_left_is_gone_on_with(fetch: Fetch, drive: DriveDouble, into: Path) -> None:
-    source = open_source(ModelSettings(name="als", source=URI), S3Settings())
+    source = open_source(ModelSettings(name="als", source=URI), Settings())
     token = (await source._ask()).token  # type: ignore[attr-defined]
     job = DriveDownload(ID, URI, into, token, len(CONTENT), LIMITS, lambda done, total: None)
     folder = into.with_name(into.name + ".gdown")
@@ -127,7 +127,7 @@ async def test_what_lies_at_the_output_is_never_believed(fetch: Fetch, drive: Dr
 
 
 async def test_changed_between_being_asked_and_being_resumed(drive: DriveDouble, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = open_source(ModelSettings(name="als", source=URI), S3Settings())
+    source = open_source(ModelSettings(name="als", source=URI), Settings())
     token = (await source._ask()).token  # type: ignore[attr-defined]
     job = DriveDownload(ID, URI, into, token, len(CONTENT), LIMITS, lambda done, total: None)
     folder = into.with_name(into.name + ".gdown")

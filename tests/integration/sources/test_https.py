@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 from loaders.errors import AccessDenied, DiskFull, LoadError, NotAModel, SourceNotFound, SourceUnavailable, TooLarge
 from loaders.sources import Limits, Revision, open_source
 from tests.doubles.faults import FaultProxy, Plan
@@ -114,7 +114,7 @@ async def test_without_validators_the_digest_is_the_revision(fetch: Fetch, serve
 
 async def test_probe_where_head_is_not_allowed(server: FileServer, uri: str) -> None:
     server.change(PATH, minds_head=False)
-    source = open_source(ModelSettings(name="als", source=uri), S3Settings())
+    source = open_source(ModelSettings(name="als", source=uri), Settings())
     assert (await source.probe()).size == len(FIRST)
 
 
@@ -226,7 +226,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_disk_fills_up_on_the_way(server: FileServer, uri: str, tiny_disk: Path) -> None:
     server.change(PATH, is_chunked=True, content=FIRST * 3)
-    source = open_source(ModelSettings(name="als", source=uri), S3Settings())
+    source = open_source(ModelSettings(name="als", source=uri), Settings())
     with pytest.raises(DiskFull, match="no room"):
         await source.fetch(tiny_disk / "als.part", limits=Limits(16 * MIB, 10.0, 60.0), on_progress=lambda done, total: None)
     assert list(tiny_disk.iterdir()) == []
@@ -251,7 +251,7 @@ async def test_content_encoding_is_stored_as_sent(fetch: Fetch, server: FileServ
 
 async def test_user_and_password_are_sent_and_not_shown(fetch: Fetch, server: FileServer, uri: str) -> None:
     with_user = uri.replace("http://", "http://me:hush@")
-    assert "hush" not in open_source(ModelSettings(name="als", source=with_user), S3Settings()).uri
+    assert "hush" not in open_source(ModelSettings(name="als", source=with_user), Settings()).uri
     await fetch(with_user)
     assert server.requests[0].headers["Authorization"].startswith("Basic ")
 

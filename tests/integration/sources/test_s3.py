@@ -24,9 +24,9 @@ KEY = "some folder/als+1.pkl"
 FETCH_AND_LEAVE = """
 import asyncio, sys
 from pathlib import Path
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, S3Settings, Settings
 from loaders.sources import Limits, open_source
-source = open_source(ModelSettings("als", sys.argv[1]), S3Settings(*sys.argv[3:]))
+source = open_source(ModelSettings("als", sys.argv[1]), Settings(s3=S3Settings(*sys.argv[3:])))
 limits = Limits(1 << 30, 10.0, 60.0)
 asyncio.run(source.fetch(Path(sys.argv[2]), limits=limits, on_progress=lambda done, total: None))
 asyncio.run(source.probe())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.schema import ModelSettings, S3Settings
+from config.schema import ModelSettings, Settings
 from loaders.sources import SOURCES, InvalidAddress, check_source, limits_of, open_source, redact
 from loaders.sources.address import SCHEMES, bucket_and_key, drive_id, file_path, scheme_of
 from loaders.sources.base import Source
@@ -51,7 +51,7 @@ def test_scheme(uri: str, scheme: str) -> None:
 )
 def test_drive_id(uri: str) -> None:
     assert drive_id(uri) == ID
-    assert open_source(ModelSettings(name="als", source=uri), S3Settings()).uri == f"gdrive://{ID}"
+    assert open_source(ModelSettings(name="als", source=uri), Settings()).uri == f"gdrive://{ID}"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_drive_id(uri: str) -> None:
         ("", "empty"),
         ("  ", "empty"),
         ("ftp://host/als.pkl", "ftp.*s3://"),
-        ("training:als", "training:NAME"),
+        ("training:Als", "training:NAME"),
         ("s3://bucket", "s3://BUCKET/KEY"),
         ("s3://bucket/", "s3://BUCKET/KEY"),
         ("s3:///key", "s3://BUCKET/KEY"),
@@ -78,10 +78,12 @@ def test_what_is_wrong(uri: str, words: str) -> None:
     problem = check_source(uri)
     assert problem is not None
     with pytest.raises(InvalidAddress, match=f"(?s)'als'.*{words}"):
-        open_source(ModelSettings(name="als", source=uri), S3Settings())
+        open_source(ModelSettings(name="als", source=uri), Settings())
 
 
-@pytest.mark.parametrize("uri", ["als.pkl", "file:///srv/als.pkl", "s3://b/k", f"gdrive://{ID}", "https://host", "http://[::1]:80/x"])
+@pytest.mark.parametrize(
+    "uri", ["als.pkl", "file:///srv/als.pkl", "s3://b/k", f"gdrive://{ID}", "https://host", "http://[::1]:80/x", "training:als"]
+)
 def test_nothing_wrong(uri: str) -> None:
     assert check_source(uri) is None
 
@@ -119,7 +121,7 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("uri", ["als.pkl", "http://host/x", "https://host/x", "s3://b/k", f"gdrive://{ID}"])
 def test_every_source_has_the_interface(uri: str) -> None:
-    source = open_source(ModelSettings(name="als", source=uri), S3Settings())
+    source = open_source(ModelSettings(name="als", source=uri), Settings())
     assert inspect.iscoroutinefunction(source.probe)
     assert list(inspect.signature(source.fetch).parameters) == list(inspect.signature(Source.fetch).parameters)[1:]
     assert source.uri in repr(source)

@@ -123,13 +123,18 @@ def all_metrics(answers: Answers, ground: Ground, k: int) -> dict[str, float]:
     return {**found, f"coverage@{k}": answers.distinct / max(1, answers.items)}
 
 
+def paired(one: PerUser, other: PerUser) -> tuple[float, float]:
+    """Mean difference of two figures of the same users, and its standard error (0 for a single user)."""
+    differences = one - other
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+    return float(differences.mean()), error
+
+
 def duel(version: str, candidate: Answers, champion: Answers, ground: Ground, metric: str) -> Duel | None:
     """Candidate against champion on the users that the champion knows; None where it knows nobody."""
     met = champion.is_known
-    users = int(met.sum())
-    if not users:
+    if not met.any():
         return None
     mine, theirs = (per_user(answers, ground, metric)[met] for answers in (candidate, champion))
-    differences = mine - theirs
-    error = float(differences.std(ddof=1) / np.sqrt(users)) if users > 1 else 0.0
-    return Duel(version, float(mine.mean()), float(theirs.mean()), float(differences.mean()), error, users)
+    difference, error = paired(mine, theirs)
+    return Duel(version, float(mine.mean()), float(theirs.mean()), difference, error, len(mine))

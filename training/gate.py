@@ -3,7 +3,9 @@
 Covers: the three rules and their words. Does not cover: the figures (`training.evaluate`), what follows (`training.publish`).
 
     minimum    the metric reaches the absolute minimum
-    popular    and `popular` times that of the most popular items: less is not worth a model. Not asked of `popular` itself
+    popular    and `popular` times that of the most popular items: less is not worth a model. What replaces a version that serves
+               must also be better than them by more than 2 standard errors: of models that learned nothing one in five beats a
+               ratio by chance, on some hundreds of users. Not asked of `popular` itself
     champion   and is not worse than the version that serves by more than `tolerance` AND more than 2 standard errors of the
                paired difference: a candidate that is equal within noise passes, or no honest retraining ever would
 
@@ -30,7 +32,8 @@ FEW_USERS = 20
 class Measured:
     """What was measured of a candidate. users 0: nobody could be, and `unmeasured` says why.
 
-    value, popular: means of the gate's metric over `users`. split, cut_at: see `training.verdict.Verdict`.
+    value, popular: means of the gate's metric over `users`; lead_error: standard error of their paired difference. split, cut_at:
+    see `training.verdict.Verdict`.
     """
 
     value: float
@@ -38,6 +41,7 @@ class Measured:
     users: int
     split: str
     cut_at: float | None
+    lead_error: float = 0.0
     unmeasured: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -116,8 +120,13 @@ def _popular(measured: Measured, metric: str, times: float, *, is_first: bool, i
     passed = value > 0 and value >= times * popular
     if popular == 0:
         return Rule("popular", passed, f"{told}: {'better' if passed else 'neither finds anything'}")
-    compared = "at least" if passed else "less than"
-    return Rule("popular", passed, f"{told}: {value / popular:.2f} times as much, {compared} the {times:g} that are asked")
+    told += f": {value / popular:.2f} times as much"
+    if not passed:
+        return Rule("popular", False, f"{told}, less than the {times:g} that are asked")
+    noise = STANDARD_ERRORS * measured.lead_error
+    if not is_first and value - popular <= noise:
+        return Rule("popular", False, f"{told}, but not better by more than 2 standard errors ({_figure(noise)}): it may be chance")
+    return Rule("popular", True, f"{told}, at least the {times:g} that are asked")
 
 
 def _champion(champion: str | None, duel: Duel | None, no_duel: str, metric: str, tolerance: float) -> Rule:

@@ -139,6 +139,7 @@ def from_factors(user_factors: NDArray[Any], item_factors: NDArray[Any]) -> Scor
 
 def best(scores: NDArray[Any], k: int) -> NDArray[np.int64]:
     """(users, k) rows of the k best items of each line, best first; -1 where fewer than k have a finite score."""
+    scores = np.where(np.isfinite(scores), scores, -np.inf)
     items = scores.shape[1]
     width = min(k, items)
     if width < items:

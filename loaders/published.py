@@ -66,6 +66,14 @@ class BadRecord(ValueError):
     """A version's record is not there, or is none."""
 
 
+def record_in(folder: Path) -> PublishedVersion:
+    """The record that lies in a folder, published or staged. Raises BadRecord."""
+    try:
+        return PublishedVersion(**json.loads((folder / RECORD_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise BadRecord(f"{folder.name} has no record that can be read: {error}") from error
+
+
 class PublishedFolder:
     """What one training has published; nothing need exist."""
 
@@ -96,19 +104,19 @@ class PublishedFolder:
 
     def current(self) -> str | None:
         """The version that is to serve: the pinned one, else the one that `current` names; None where nothing is published."""
-        return self.pinned() or self._link(CURRENT)
+        return self.pinned() or self.current_link()
+
+    def current_link(self) -> str | None:
+        """What `current` itself names, whatever is pinned."""
+        return self._link(CURRENT)
 
     def pinned(self) -> str | None:
         """The version that nothing but a command replaces."""
         return self._link(PINNED)
 
     def record(self, version: str) -> PublishedVersion:
-        """The record of a version. Raises BadRecord, ValueError."""
-        try:
-            fields = json.loads((self.folder_of(version) / RECORD_FILE).read_bytes())
-            record = PublishedVersion(**fields)
-        except (OSError, TypeError, RecursionError) as error:
-            raise BadRecord(f"{version} has no record that can be read: {error}") from error
+        """The record of a version. Raises BadRecord, and ValueError for what cannot be a version's name."""
+        record = record_in(self.folder_of(version))
         if record.version != version or record.training != self.training:
             raise BadRecord(f"the record of {version} is that of {record.training} {record.version}")
         return record
@@ -117,9 +125,11 @@ class PublishedFolder:
         """Why a version was taken back ({"at", "type", "message"}); None where it was not."""
         try:
             told = json.loads((self.path / WITHDRAWN / version).read_bytes())
-        except (OSError, ValueError):
+            return {"at": float(told["at"]), "type": str(told["type"]), "message": str(told["message"])}
+        except FileNotFoundError:
             return None
-        return told if isinstance(told, dict) else None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return {"at": 0.0, "type": "unknown", "message": "it was taken back, and why cannot be read any more"}
 
     def _link(self, name: str) -> str | None:
         try:

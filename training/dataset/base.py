@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from training.trainers.base import OnProgress
 
 Id = int | str
 
@@ -89,3 +92,18 @@ class Dataset:
     items: Items | None = None
     user_features: Features | None = None
     item_features: Features | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What was left out or filled in, counted: see `training.dataset.interactions`."""
+
+
+class Reader(Protocol):
+    """One kind of database: a class in its own file, named in `training.dataset.READERS`."""
+
+    def read(self, on_progress: OnProgress) -> Dataset:
+        """Everything, as it was at one moment. Blocking; runs an event loop of its own where it needs one.
+
+        Two reads of the same content give the same data set but for the order of interactions, whatever order the database
+        gives its rows in: users and items are numbered in the order of their ids, whole numbers before text.
+        Raises training.errors.DataUnavailable, BadData; loaders.errors.MissingLibrary.
+        """
+        ...

@@ -10,9 +10,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from loaders.wire import ChildEnd
 from training.runs import PHASES
 
 PROGRESS_S = 0.2
@@ -20,10 +20,16 @@ _HIDDEN = "***"
 log = logging.getLogger("holdfast.training")
 
 
+class Wire(Protocol):
+    """See loaders.wire.ChildEnd."""
+
+    def send(self, kind: str, **fields: Any) -> None: ...
+
+
 class Telling:
     """The child's words. `total` 0 of a step is one whose length is not known."""
 
-    def __init__(self, wire: ChildEnd, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wire: Wire, clock: Callable[[], float] = time.monotonic) -> None:
         self._wire = wire
         self._clock = clock
         self._step = ""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from .catalogue import Items
     from .forms import ItemForm, RowForm
+    from .recent import Recent
     from .turn import Turn
 
 Id = int | str
@@ -66,6 +67,8 @@ class Query:
     such limit. exclude_seen: leave out what the user has seen (for `liked`: those items); None means where that is known.
     categories: items of any of them, () is no such limit. fields: item columns to return. explain: name the items of the
     history that contributed most. diversity: lambda of MMR in 0..1, 1 is plain order; None is the model's default.
+    recent: user -> what they did lately, of those among `users` of whom anything is known; what the model has not learned from
+    counts in the answer.
     """
 
     users: Sequence[Id] = ()
@@ -79,6 +82,7 @@ class Query:
     categories: Sequence[str] = ()
     explain: bool = False
     diversity: float | None = None
+    recent: Mapping[Id, Sequence[Recent]] = field(default_factory=dict)
 
     @property
     def subjects(self) -> int:

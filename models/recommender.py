@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .base import Id, InvalidQuery, Kind, Query, Ranking, UnknownEntity
 from .catalogue import Items
 from .forms import ItemForm
+from .recent import Additions, Recent, is_among, learned_until
 from .selection import contenders, diversify
 
 Rows = NDArray[np.int64]
@@ -58,6 +59,8 @@ class Recommender(ABC):
     kind: ClassVar[Kind] = "recommender"
     details: Mapping[str, Any]
     items: Items
+    answers_from_history: ClassVar[bool] = False
+    """Whether a user's history is all that their answers are made of, so that nothing in it is left to be learned from."""
     default_diversity: float | None = None
     """Lambda where the question names none; None is plain order."""
 
@@ -79,6 +82,10 @@ class Recommender(ABC):
     @abstractmethod
     def liking(self, rows: Rows) -> Subject:
         """Someone who likes these items (ascending, distinct, not empty); `history` is these rows. Raises InvalidQuery."""
+
+    @abstractmethod
+    def joined(self, subject: Subject | None, new: Additions) -> Subject:
+        """A user of the model with these items besides (not empty); None: someone who has only them. Raises InvalidQuery."""
 
     @abstractmethod
     def item(self, row: int) -> Subject:
@@ -124,6 +131,31 @@ class Recommender(ABC):
         pool = self._pool(query.k) if self._diversity(query) is not None else 0
         each = self.work() + _PER_ID * named * (1 + query.explain + len(query.fields)) + 64 * pool * pool
         return query.subjects * each + _PER_ID * (len(query.exclude) + len(query.only or ()) + len(query.liked))
+
+    def met(self, user: Id, recent: Sequence[Recent]) -> Subject | None:
+        """A user with what they did lately, as far as the model has not learned from it; None if it knows neither.
+
+        `notes["folded_in"]` is how many items count that the model had not learned from. Raises InvalidQuery where the model has
+        no users at all and knows none of these items.
+        """
+        new = Additions.of(self.unlearned(user, recent), self.items.row)
+        try:
+            found = self.user(user)
+        except InvalidQuery:
+            if not new:
+                raise
+            found = None  # what they did says whom it is for
+        if found is not None and (self.answers_from_history or learned_until(self.details) is None):
+            new = new.take(~is_among(new.rows, found.history))
+        if not new:
+            return found
+        joined = self.joined(found, new)
+        return replace(joined, notes={**joined.notes, "folded_in": len(new.rows)})
+
+    def unlearned(self, user: Id, recent: Sequence[Recent]) -> Sequence[Recent]:
+        """Those that the model cannot have learned from by their time: of a user whom it does not know, all."""
+        until = learned_until(self.details)
+        return recent if until is None or not self.knows_user(user) else [each for each in recent if each.at > until]
 
     def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
         """One answer a subject, in order. Raises InvalidQuery, UnknownEntity for what no subject could be answered."""
@@ -178,7 +210,10 @@ class Recommender(ABC):
             return [self.item(row)]
         if query.users:
             fields = [f"users[{at}]" for at in range(len(query.users))] if len(query.users) != 1 else ["user_id"]
-            return [self.user(user) or self._unknown_user(user, field) for user, field in zip(query.users, fields, strict=True)]
+            return [
+                self.met(user, query.recent.get(user, ())) or self._unknown_user(user, field)
+                for user, field in zip(query.users, fields, strict=True)
+            ]
         rows = self._rows(query.liked)
         if not len(rows):
             hint = _hint(query.liked[0], self.items.row) if query.liked else ""

@@ -56,7 +56,7 @@ def _fold_in(found: Factors, product: NDArray[np.float64] | None) -> dict[str, A
     if plan is not None and (plan["method"] != "projection" or np.allclose(product, np.eye(width), rtol=0.0, atol=1e-3)):
         return plan
     ridge = _LITTLE * float(np.trace(product)) / width
-    return {"method": "als", "regularization": ridge if np.isfinite(ridge) else 0.0, "alpha": 1.0}
+    return {"method": "als", "regularization": ridge if np.isfinite(ridge) else 0.0, "alpha": 1.0, "stands_in": True}
 
 
 def norms(items: NDArray[Any], columns: int) -> NDArray[Any]:

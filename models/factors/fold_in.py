@@ -11,7 +11,19 @@ projection  x = sum w_j v_j for orthonormal item vectors: `TruncatedSVD.transfor
 mean        the mean of the liked items' embeddings, bias columns as a user has them: for models without a closed form
             (BPR, logistic MF, LightFM), whose users are near what they like.
 
-Does not cover: which method a model gets (`models.factors.pack`), scoring (`models.factors.score`).
+A user of the model who did something since (`joined`) gets what the same method makes of all they have, where that is known
+and the model's own users came about like that; else the user's vector is kept and the new items are added to what it solves:
+
+als         with a history: solved again from the history and the new items. Without one, or where the method only stands in
+            for the model's own: (A + sum (c_j - 1) y_j y_j') x = A x_old + sum c_j y_j, A being the left side for what is known.
+nnls        with a history and its weights: solved again. Else right = (W'W + l2 I) h_old + sum w_j W_j, by which no new item
+            gives h_old again.
+projection  x_old + sum w_j v_j: a projection is linear.
+mean        (n x_old + m s mean) / (n + m), n items of the history (20 where it is not known), m new ones, s bringing the mean to
+            the length of x_old; bias columns stay the user's own. Items move a user as much as those they had before did.
+
+Does not cover: which method a model gets (`models.factors.pack`), scoring (`models.factors.score`), the systems themselves
+(`models.factors.solving`).
 """
 
 from __future__ import annotations
@@ -19,20 +31,32 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import BadBundle, Bundle
+from models.recent import Additions, is_among
 
-Floats = NDArray[np.float64]
+from .solving import Floats, non_negative, solve, unit, with_diagonal
+
 Rows = NDArray[np.int64]
+Weights = NDArray[Any] | None
+"""Of a history, in its order; None: 1 each."""
 
 _SLAB = 1 << 20
 """Numbers of the item matrix that are widened to float64 at once."""
-_SWEEPS = 500
-_CONVERGED = 1e-9
+_UNKNOWN_HISTORY = 20
+"""Items that a user is taken to have where the model does not say which."""
+
+
+class Known(NamedTuple):
+    """What a model has of a user. vector: (f,). history: item rows, ascending and distinct, empty where not known."""
+
+    vector: NDArray[Any]
+    history: Rows
+    weights: Weights = None
 
 
 class FoldIn(ABC):
@@ -43,10 +67,14 @@ class FoldIn(ABC):
         self._embedding = embedding
 
     @abstractmethod
-    def vector(self, liked: Rows) -> Floats:
-        """(f,) the vector of someone who likes these rows, each with weight 1. Not finite where it has no solution."""
+    def vector(self, liked: Rows, weights: Weights = None) -> Floats:
+        """(f,) the vector of someone who likes these rows (ascending, distinct). Not finite where it has no solution."""
 
-    def contributions(self, rows: Rows, history: Rows, weights: NDArray[Any] | None) -> Floats:
+    @abstractmethod
+    def joined(self, known: Known, new: Additions) -> Floats:
+        """(f,) the vector of a user with these items besides; of those in the history already, the history's weight counts."""
+
+    def contributions(self, rows: Rows, history: Rows, weights: Weights) -> Floats:
         """(rows, history) what each item of a history (of these weights, None: 1 each) adds to each item's score.
 
         Where scores are no sum over the history: the cosine of the two items, 0 for opposite ones.
@@ -59,7 +87,7 @@ class FoldIn(ABC):
         return found
 
     def work(self, liked: int) -> int:
-        """Multiply-adds of `vector`, roughly."""
+        """Multiply-adds of `vector` or `joined` for so many items, history and new ones, roughly."""
         return liked * int(self._items.shape[1])
 
     def _slabs(self, rows: Rows) -> Iterator[tuple[slice, Floats]]:
@@ -68,27 +96,39 @@ class FoldIn(ABC):
         for begin in range(0, len(rows), step):
             yield slice(begin, begin + step), self._items[rows[begin : begin + step]].astype(np.float64)
 
-    def _total(self, rows: Rows) -> Floats:
-        """(f,) the sum of the rows that are numbers."""
+    def _total(self, rows: Rows, weights: Weights = None) -> Floats:
+        """(f,) the weighted sum of the rows that are numbers."""
         total = np.zeros(self._items.shape[1])
-        for _, part in self._slabs(rows):
-            total += part[np.isfinite(part).all(axis=1)].sum(axis=0)
+        for some, part in self._slabs(rows):
+            is_number = np.isfinite(part).all(axis=1)
+            part = part[is_number]
+            total += part.sum(axis=0) if weights is None else weights[some][is_number].astype(np.float64) @ part
         return total
 
 
 class LeastSquares(FoldIn):
     """Method `als`. `gram` is Y'Y, (f, f) float64."""
 
-    def __init__(self, items: NDArray[Any], embedding: int, gram: Floats, regularization: float, alpha: float) -> None:
+    def __init__(
+        self, items: NDArray[Any], embedding: int, gram: Floats, regularization: float, alpha: float, *, stands_in: bool = False
+    ) -> None:
         super().__init__(items, embedding)
         self._gram = gram
         self._regularization = regularization
         self._alpha = alpha
+        self._stands_in = stands_in
 
-    def vector(self, liked: Rows) -> Floats:
-        return solve(self._system(liked, None), self._alpha * self._total(liked))
+    def vector(self, liked: Rows, weights: Weights = None) -> Floats:
+        return solve(self._system(liked, weights), self._alpha * self._total(liked, weights))
 
-    def contributions(self, rows: Rows, history: Rows, weights: NDArray[Any] | None) -> Floats:
+    def joined(self, known: Known, new: Additions) -> Floats:
+        if len(known.history) and not self._stands_in:
+            return self.vector(*united(known, new))
+        system = self._system(known.history, known.weights)
+        right = system @ known.vector.astype(np.float64) + self._alpha * self._total(new.rows, new.weights)
+        return solve(self._weighed(system, new.rows, new.weights), right)
+
+    def contributions(self, rows: Rows, history: Rows, weights: Weights) -> Floats:
         """y_i' A^-1 y_j c_j, of which a user's score is the sum (Hu, Koren, Volinsky 2008, section 5; implicit's `explain`)."""
         system = self._system(history, weights)
         found = np.empty((len(rows), len(history)))
@@ -103,12 +143,15 @@ class LeastSquares(FoldIn):
         width = len(self._gram)
         return width * width * (liked + width)
 
-    def _confidences(self, weights: NDArray[Any] | None, count: int) -> Floats:
+    def _confidences(self, weights: Weights, count: int) -> Floats:
         return np.full(count, self._alpha) if weights is None else self._alpha * weights.astype(np.float64)
 
-    def _system(self, rows: Rows, weights: NDArray[Any] | None) -> Floats:
+    def _system(self, rows: Rows, weights: Weights) -> Floats:
         """(f, f) the left side of the normal equations of a user of this history."""
-        system = with_diagonal(self._gram, self._regularization)
+        return self._weighed(with_diagonal(self._gram, self._regularization), rows, weights)
+
+    def _weighed(self, system: Floats, rows: Rows, weights: Weights) -> Floats:
+        """The system itself, after what these items add to it."""
         extra = np.abs(self._confidences(weights, len(rows))) - 1.0
         if not extra.any():
             return system
@@ -127,8 +170,14 @@ class NonNegative(FoldIn):
         self._gram = gram
         self._l1, self._l2 = l1, l2
 
-    def vector(self, liked: Rows) -> Floats:
-        return non_negative(with_diagonal(self._gram, self._l2), self._total(liked) - self._l1)
+    def vector(self, liked: Rows, weights: Weights = None) -> Floats:
+        return non_negative(with_diagonal(self._gram, self._l2), self._total(liked, weights) - self._l1)
+
+    def joined(self, known: Known, new: Additions) -> Floats:
+        if len(known.history) and known.weights is not None:
+            return self.vector(*united(known, new))
+        system = with_diagonal(self._gram, self._l2)
+        return non_negative(system, system @ known.vector.astype(np.float64) + self._total(new.rows, new.weights))
 
     def work(self, liked: int) -> int:
         return super().work(liked) + 100 * len(self._gram) * (5_000 + len(self._gram))
@@ -137,10 +186,13 @@ class NonNegative(FoldIn):
 class Projection(FoldIn):
     """Method `projection`."""
 
-    def vector(self, liked: Rows) -> Floats:
-        return self._total(liked)
+    def vector(self, liked: Rows, weights: Weights = None) -> Floats:
+        return self._total(liked, weights)
 
-    def contributions(self, rows: Rows, history: Rows, weights: NDArray[Any] | None) -> Floats:
+    def joined(self, known: Known, new: Additions) -> Floats:
+        return known.vector + self._total(new.rows, new.weights)
+
+    def contributions(self, rows: Rows, history: Rows, weights: Weights) -> Floats:
         """w_j v_i' v_j, of which a score is the sum."""
         found = np.empty((len(rows), len(history)))
         for some, targets in self._slabs(rows):
@@ -156,10 +208,30 @@ class Mean(FoldIn):
         super().__init__(items, embedding)
         self._tail = tail
 
-    def vector(self, liked: Rows) -> Floats:
-        found = self._total(liked) / max(1, len(liked))
+    def vector(self, liked: Rows, weights: Weights = None) -> Floats:
+        count = float(len(liked)) if weights is None else float(weights.sum())
+        found = self._total(liked, weights) / (count or 1.0)
         found[self._embedding :] = self._tail
         return found
+
+    def joined(self, known: Known, new: Additions) -> Floats:
+        found = known.vector.astype(np.float64)
+        old, mean = found[: self._embedding].copy(), self.vector(new.rows, new.weights)[: self._embedding]
+        had, length, reach = len(known.history) or _UNKNOWN_HISTORY, np.linalg.norm(old), np.linalg.norm(mean)
+        if not length > 0.0:
+            found[: self._embedding] = mean
+        elif reach > 0.0:
+            found[: self._embedding] = (had * old + len(new.rows) * (length / reach) * mean) / (had + len(new.rows))
+        return found
+
+
+def united(known: Known, new: Additions) -> tuple[Rows, Floats]:
+    """The rows of a history and of what is new, ascending and distinct, and their weights."""
+    new = new.take(~is_among(new.rows, known.history))
+    weights = np.ones(len(known.history)) if known.weights is None else known.weights.astype(np.float64)
+    rows = np.concatenate((known.history, new.rows))
+    order = np.argsort(rows, kind="stable")
+    return rows[order], np.concatenate((weights, new.weights))[order]
 
 
 def open_fold_in(bundle: Bundle, items: NDArray[Any], embedding: int) -> FoldIn:
@@ -183,61 +255,10 @@ def open_fold_in(bundle: Bundle, items: NDArray[Any], embedding: int) -> FoldIn:
     if not all(map(_is_number, numbers)):
         raise BadBundle(f"{', '.join(names)} of the fold-in are not numbers")
     first, second = (float(number) for number in numbers if number is not None)
-    made: type[LeastSquares | NonNegative] = LeastSquares if method == "als" else NonNegative
-    return made(items, embedding, gram, first, second)
+    if method == "als":
+        return LeastSquares(items, embedding, gram, first, second, stands_in=meta.get("stands_in") is True)
+    return NonNegative(items, embedding, gram, first, second)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
-
-
-def with_diagonal(gram: NDArray[Any], amount: float) -> Floats:
-    """A float64 copy with `amount` added along the diagonal."""
-    found = gram.astype(np.float64)
-    found.flat[:: len(found) + 1] += amount
-    return found
-
-
-def solve(system: Floats, right: Floats) -> NDArray[Any]:
-    """The solution of a symmetric system; of a singular one that of least norm, NaN where the numbers are none."""
-    if not (np.isfinite(system).all() and np.isfinite(right).all()):
-        return np.full(right.shape, np.nan)
-    found: NDArray[Any]
-    try:
-        found = np.linalg.solve(system, right)
-    except np.linalg.LinAlgError:
-        found = np.linalg.lstsq(system, right, rcond=None)[0]
-    return found
-
-
-def non_negative(gram: Floats, right: Floats) -> Floats:
-    """argmin over h >= 0 of h' gram h / 2 - right' h, by cyclic coordinate descent to convergence (at most 500 sweeps).
-
-    The step is that of sklearn's NMF solver (`_update_cdnmf_fast`; Cichocki and Phan 2009), on the Gram matrix alone.
-    """
-    found = np.zeros(len(right))
-    if not (np.isfinite(gram).all() and np.isfinite(right).all()):
-        return np.full(right.shape, np.nan)
-    gradient = -right
-    steepest = gram.diagonal().tolist()
-    for _ in range(_SWEEPS):
-        moved = 0.0
-        for at, slope in enumerate(steepest):
-            if slope <= 0.0:
-                continue
-            before = float(found[at])
-            after = max(before - float(gradient[at]) / slope, 0.0)
-            if after != before:
-                found[at] = after
-                gradient += (after - before) * gram[at]
-                moved = max(moved, abs(after - before))
-        if moved <= _CONVERGED * float(found.max(initial=0.0)):
-            break
-    return found
-
-
-def unit(vectors: NDArray[Any]) -> Floats:
-    """Rows in float64, each divided by its length (a row of zeros stays)."""
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-    return wide / np.where(lengths > 0.0, lengths, 1.0)

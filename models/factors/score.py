@@ -19,11 +19,13 @@ from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
 from models.ids import IdTable
+from models.recent import Additions
 from models.recommender import NO_ROWS, Rows, Subject
 from models.sparse import open_cells
 from models.tabled import TabledRecommender
 
-from .fold_in import open_fold_in, unit
+from .fold_in import Known, open_fold_in, united
+from .solving import unit
 
 _CHUNK_ROWS = 1 << 14
 
@@ -85,6 +87,7 @@ class FactorScorer(TabledRecommender):
     def cost(self, query: Query) -> int:
         width = self._items.shape[1]
         extra = self._fold_in.work(len(query.liked)) if query.liked else 0
+        extra += sum(self._fold_in.work(self._has(user) + len(recent)) for user, recent in query.recent.items())
         if query.explain:
             extra += query.subjects * (width + min(query.k, self.items.count)) * width * width
         if query.diversity is not None:
@@ -98,7 +101,25 @@ class FactorScorer(TabledRecommender):
         if row is None:
             return None
         history, weights = self._history(row)
-        return Subject(Aim(self._users[row], weights=weights), history)
+        vector = self._users[row]
+        if not len(history) or vector.any():
+            return Subject(Aim(vector, weights=weights), history)
+        # All they have is from after the model learned: it knows who they are, and nothing of them.
+        vector = self._fold_in.vector(history, weights).astype(self._items.dtype)
+        return Subject(Aim(vector, weights=weights), history, {"folded_in": len(history)})
+
+    def joined(self, subject: Subject | None, new: Additions) -> Subject:
+        if subject is None:
+            vector = self._fold_in.vector(new.rows, new.weights)
+            return Subject(Aim(vector.astype(self._items.dtype), weights=new.weights), new.rows)
+        known = Known(subject.state.vector, subject.history, subject.state.weights)
+        rows, weights = united(known, new)
+        return Subject(Aim(self._fold_in.joined(known, new).astype(self._items.dtype), weights=weights), rows)
+
+    def _has(self, user: Id) -> int:
+        """How many items a user is known to have."""
+        row = None if self._user_ids is None else self._user_ids.row(user)
+        return 0 if row is None or self._seen_starts is None else int(self._seen_starts[row + 1] - self._seen_starts[row])
 
     def _history(self, row: int) -> tuple[Rows, NDArray[Any] | None]:
         if self._seen_starts is None or self._seen_items is None:

@@ -12,7 +12,8 @@ compared by the parts' own similarities, which are on one scale already.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from models.base import Id, InvalidQuery, Query, UnknownEntity
 from models.forms import ItemForm, joint
-from models.recommender import NO_ROWS, Recommender, Rows, Subject
+from models.recent import Additions, Recent
+from models.recommender import Recommender, Rows, Subject
 
 from .blending import COLLABORATIVE, CONTENT, ROLES, Blending
 from .items import Alignment, UnionItems
@@ -122,34 +124,60 @@ class BoundHybrid(Recommender):
         liked = self._rows(query.liked)
         if not len(liked):
             return subjects
-        return [
-            self.liking(liked) if isinstance(subject, UnknownEntity) else self._joined(user, liked)
-            for user, subject in zip(query.users, subjects, strict=True)
-        ]
+        return [self.liking(liked) if isinstance(subject, UnknownEntity) else self._also_liking(subject, liked) for subject in subjects]
 
     def knows_user(self, user: Id) -> bool:
         return self._parts[COLLABORATIVE].knows_user(user)
 
     def user(self, user: Id) -> Subject | None:
-        return self._known(user, NO_ROWS)
-
-    def _joined(self, user: Id, liked: Rows) -> Subject:
-        subject = self._known(user, liked)
-        assert subject is not None  # noqa: S101  was found a moment ago, in arrays that do not change
-        return subject
-
-    def _known(self, user: Id, liked: Rows) -> Subject | None:
-        """A user of the collaborative part. The content part answers for the items that the user is known to have."""
         found = self._parts[COLLABORATIVE].user(user)
+        return None if found is None else self._with_history(found, np.unique(found.history.astype(np.int64)))
+
+    def met(self, user: Id, recent: Sequence[Recent]) -> Subject | None:
+        """The collaborative part takes in what it knows of it; the content part answers for all of it, and for the history."""
+        collaborative = self._parts[COLLABORATIVE]
+        new = Additions.of(collaborative.unlearned(user, recent), self.items.row)
+        if not new:
+            return self.user(user)
+        found = collaborative.met(user, recent) if collaborative.knows_user(user) else None
         if found is None:
-            return None
-        history = np.unique(found.history.astype(np.int64))
-        if len(liked):
-            history = np.union1d(history, liked)
+            return self._noted(self.joined(None, new), len(new.rows))
+        history = np.union1d(found.history.astype(np.int64), new.rows)
+        beyond = int((new.rows >= self._alignment().collaborative).sum())
+        return self._noted(self._with_history(found, history), found.notes.get("folded_in", 0) + beyond)
+
+    def joined(self, subject: Subject | None, new: Additions) -> Subject:
+        if subject is not None:
+            return self._also_liking(subject, new.rows)
+        alignment = self._alignment()
+        theirs = alignment.content_of[new.rows].astype(np.int64)
+        by_content = np.argsort(theirs, kind="stable")
+        by_content = by_content[theirs[by_content] >= 0]
+        shares = {
+            CONTENT: Additions(theirs[by_content], new.weights[by_content]),
+            COLLABORATIVE: new.take(new.rows < alignment.collaborative),
+        }
+        refusals: list[InvalidQuery] = []
+        subjects = {role: self._try(partial(self._parts[role].joined, None, share), refusals) for role, share in shares.items() if share}
+        return self._blend(self._answering(subjects, refusals), new.rows, self._scales)
+
+    def _also_liking(self, subject: Subject, liked: Rows) -> Subject:
+        """For a user with these items besides: the collaborative part answers as it would have done, content for all of them."""
+        found = next((term.subject for term in subject.state if term.role == COLLABORATIVE), None)
+        if found is None:
+            return self.liking(np.union1d(subject.history, liked))
+        joined = self._with_history(found, np.union1d(subject.history, liked))
+        return self._noted(joined, subject.notes.get("folded_in", 0))
+
+    def _with_history(self, found: Subject, history: Rows) -> Subject:
+        """A user of the collaborative part; the content part answers for the items of the history."""
         subjects = {COLLABORATIVE: found}
         if len(history) and (profile := self._try(lambda: self._content_liking(history))) is not None:
             subjects[CONTENT] = profile
         return self._blend(subjects, history, self._scales)
+
+    def _noted(self, subject: Subject, folded_in: int) -> Subject:
+        return replace(subject, notes={**subject.notes, "folded_in": folded_in}) if folded_in else subject
 
     def liking(self, rows: Rows) -> Subject:
         refusals: list[InvalidQuery] = []

@@ -20,12 +20,13 @@ from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
 from models.ids import IdTable
+from models.recent import Additions
 from models.recommender import Rows, Subject
 from models.sparse import Sparse
 from models.tabled import TabledRecommender
 
 from .relations import Weights, open_relation
-from .similarity import DenseSimilarity, SparseSimilarity
+from .similarity import DenseSimilarity, DenseWeights, SparseSimilarity
 
 
 class Profile(NamedTuple):
@@ -39,6 +40,7 @@ class NeighbourScorer(TabledRecommender):
     """Answers from one relation of items; `seen.*` is what users have, with `seen.weights`, where the model knows users."""
 
     family = "neighbours"
+    answers_from_history = True
 
     def __init__(self, bundle: Bundle) -> None:
         """Raises models.bundle.BadBundle where the arrays contradict each other."""
@@ -66,7 +68,8 @@ class NeighbourScorer(TabledRecommender):
     def cost(self, query: Query) -> int:
         """Similarities are read once for each liked item; features once for all of them."""
         by_row = isinstance(self._relation, (DenseSimilarity, SparseSimilarity))
-        return super().cost(query) + (len(query.liked) * self._relation.work() if by_row else 0)
+        named = len(query.liked) + sum(map(len, query.recent.values()))
+        return super().cost(query) + (named * self._relation.work() if by_row else 0)
 
     def user(self, user: Id) -> Subject | None:
         if self._user_ids is None:
@@ -81,6 +84,15 @@ class NeighbourScorer(TabledRecommender):
     def liking(self, rows: Rows) -> Subject:
         weight = 1.0 / len(rows) if self._combines == "mean" else 1.0
         return Subject(Profile(rows, np.full(len(rows), weight)), rows)
+
+    def joined(self, subject: Subject | None, new: Additions) -> Subject:
+        """What is new joins the profile with its weights."""
+        if subject is None:
+            weights = new.weights / new.weights.sum() if self._combines == "mean" else new.weights
+            return Subject(Profile(new.rows, weights), new.rows)
+        rows, weights = np.concatenate((subject.history, new.rows)), np.concatenate((subject.state.weights, new.weights))
+        order = np.argsort(rows, kind="stable")
+        return Subject(Profile(rows[order], weights[order]), rows[order])
 
     def item(self, row: int) -> Subject:
         rows = np.array([row], np.int64)
@@ -117,7 +129,7 @@ def warm(scorer: NeighbourScorer) -> dict[str, Any]:
     What someone has already is left out. None where nobody has a neighbour that is left. Raises BadBundle where similarities
     or features give no finite score.
     """
-    relation, are_listed = scorer._relation, isinstance(scorer._relation, SparseSimilarity)
+    relation, are_listed = scorer._relation, isinstance(scorer._relation, (SparseSimilarity, DenseWeights))
     found = []
     for subject in _sampled_subjects(scorer):
         rows, weights = subject.state

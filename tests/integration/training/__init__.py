@@ -1,0 +1,1 @@
+"""Real children over real files."""

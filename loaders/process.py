@@ -37,6 +37,9 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 class CappedChild:
     """One child process. Event loop only; use as `async with`: leaving kills the group, reaps, and closes everything."""
 
+    capped_by = "`memory` of this model"
+    """The setting that is its memory cap, in messages."""
+
     def __init__(
         self,
         fds: Sequence[int],
@@ -113,7 +116,7 @@ class CappedChild:
         return self._exited
 
     async def run(self, plan: dict[str, Any], deadline_s: float, on_frame: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Send the plan, give every frame to `on_frame`; the "ok" frame. Raises the child's own LoadError, LoadTimeout, ChildCrashed."""
+        """Send the plan, give every frame to `on_frame`; the "ok" frame. Raises what `failure_of` gives, LoadTimeout, ChildCrashed."""
         last: dict[str, Any] = {}
         self._plan = plan
         try:
@@ -135,7 +138,7 @@ class CappedChild:
         if last.get("kind") == "ok":
             return last
         if last.get("kind") == "error":
-            raise self.told(last)
+            raise self.failure_of(last)
         raise self.death()
 
     async def ask(self, question: bytes) -> bytes | None:
@@ -169,6 +172,10 @@ class CappedChild:
                 receiving.cancel()
                 await asyncio.gather(receiving, return_exceptions=True)
 
+    def failure_of(self, frame: dict[str, Any]) -> Exception:
+        """The failure that ends `run` where the child sent an "error" frame: of a role that has more kinds of them, to be overridden."""
+        return self.told(frame)
+
     def told(self, frame: dict[str, Any]) -> LoadError:
         """The failure that an "error" frame tells of."""
         type, message, detail = frame.get("type"), frame.get("message"), frame.get("detail")
@@ -185,7 +192,7 @@ class CappedChild:
         peak = peak_bytes if isinstance(peak_bytes, int) else None
         reached = f", {peak} were in use" if peak else ""
         return MemoryCapExceeded(
-            f"{self._role} needs more than the memory cap of {cap} bytes{reached}; raise `memory` of this model",
+            f"{self._role} needs more than the memory cap of {cap} bytes{reached}; raise {self.capped_by}",
             cap_bytes=cap,
             peak_bytes=peak,
         )

@@ -89,6 +89,18 @@ class Journal:
         """Keep what became of a run; one that was forgotten meanwhile is kept anew. Raises JournalUnavailable."""
         self._write(lambda database: database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run)))
 
+    def end_if_unfinished(self, run: Run) -> Run:
+        """Keep how a run ended, unless it is over in the journal already; how it is there afterwards. Raises JournalUnavailable."""
+
+        def write(database: sqlite3.Connection) -> Run:
+            row = database.execute("SELECT record FROM runs WHERE id = ? AND status NOT IN (?, ?)", (run.id, *_UNFINISHED)).fetchone()
+            if row is not None and (found := _run(row[0])) is not None:
+                return found
+            database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run))
+            return run
+
+        return self._write(write)
+
     def run(self, id: str) -> Run | None:
         """One run. Raises JournalUnavailable."""
         found = self._read("SELECT record FROM runs WHERE id = ?", (id,))

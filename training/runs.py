@@ -94,9 +94,9 @@ class Run:
             "step": self.step,
             "progress": None if self.progress is None else round(self.progress, 4),
             "parameters": dict(self.parameters),
-            "fingerprint": None if self.fingerprint is None else dict(self.fingerprint),
+            "fingerprint": _timed(self.fingerprint, "latest_at"),
             "metrics": dict(self.metrics),
-            "verdict": None if self.verdict is None else dict(self.verdict),
+            "verdict": _timed(self.verdict, "cut_at"),
             "version": self.version,
             "reason": self.reason,
             "failure": None if self.failure is None else dict(self.failure),
@@ -104,6 +104,11 @@ class Run:
             "cap_bytes": self.cap_bytes,
             "log": list(self.log),
         }
+
+
+def _timed(found: Mapping[str, Any] | None, name: str) -> dict[str, Any] | None:
+    """The same with its time, Unix seconds, as RFC 3339."""
+    return None if found is None else {**found, name: rfc3339(found.get(name))}
 
 
 def rfc3339(at: float | None) -> str | None:

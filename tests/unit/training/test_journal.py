@@ -72,6 +72,15 @@ def test_unfinished_runs_are_found_oldest_first(journal: Journal) -> None:
     assert [run.status for run in journal.unfinished()] == [RunStatus.RUNNING, RunStatus.QUEUED]
 
 
+def test_how_a_run_ended_is_not_said_anew_by_who_thought_it_dead(journal: Journal) -> None:
+    crashed = a_run(status=RunStatus.CRASHED)
+    for status, kept in ((RunStatus.RUNNING, RunStatus.CRASHED), (RunStatus.PUBLISHED, RunStatus.PUBLISHED)):
+        journal.update(a_run(status=status))
+        assert journal.end_if_unfinished(crashed).status is kept
+        found = journal.run(crashed.id)
+        assert found is not None and found.status is kept
+
+
 def test_a_tick_is_taken_once_whoever_asks(journal: Journal) -> None:
     other = Journal(journal.path)
     other.open()

@@ -197,6 +197,27 @@ class PartUnavailable(LoadError):
     retry = Retry.NEVER
 
 
+class TrainingFailed(LoadError):
+    """What the model was to fall back to could not be trained; the message says why."""
+
+    type = "training_failed"
+    retry = Retry.SLOWLY
+
+
+class TrainingRefused(LoadError):
+    """What was trained for want of anything else to serve is too bad for it: the message has the gate's figures."""
+
+    type = "training_refused"
+    retry = Retry.NEVER
+
+
+class CanaryFailed(LoadError):
+    """A new version cannot answer what the version that serves was asked lately."""
+
+    type = "canary_failed"
+    retry = Retry.NEVER
+
+
 def _leaves(cls: type[LoadError]) -> list[type[LoadError]]:
     return [leaf for sub in cls.__subclasses__() for leaf in ([sub] if "type" in vars(sub) else _leaves(sub))]
 

@@ -243,6 +243,17 @@ class Loader:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
+    async def disown(self, model: ModelSettings, version: Version) -> None:
+        """What `load` returned will not serve: forget it, so that the next start does not bring it back. Raises DiskFull, AccessDenied."""
+        with disk_errors("forgetting a version"):
+            await asyncio.to_thread(self._forget, model.name, version.version)
+
+    def _forget(self, model: str, version: str) -> None:
+        kept = self.store.kept(model)
+        if kept is not None and kept.version == version:
+            self.store.forget(model)
+            self.store.let_go(model)
+
     async def let_go(self, model: ModelSettings) -> None:
         """What was fetched for this model will not be loaded: delete it, unless a record names it."""
         await asyncio.to_thread(self.store.let_go, model.name)

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 from loaders.errors import LoadError
 from models.base import AnswerFailed, RequestError, UnknownEntity
 from service.inference_errors import inference_error, inference_not_ready, is_inference_path
-from service.lifecycle.errors import NoEarlierVersion, SupervisorClosed, UnknownModel
+from service.lifecycle.errors import ArchiveUnavailable, NoEarlierVersion, SupervisorClosed, UnknownModel
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
 from service.status import answer_for
@@ -105,6 +105,12 @@ class UnknownRun(Problem):
     """No training run has this id."""
 
     status, slug, title = 404, "unknown-run", "No such training run"
+
+
+class NoSuchVersion(Problem):
+    """No version of this name is kept of the model; the `field` member names the parameter."""
+
+    status, slug, title = 404, "unknown-version", "No such version"
 
 
 class InvalidField(Problem):
@@ -255,6 +261,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(404, "unknown-model", "No such model", f"No model is named {error.name!r}.", model=error.name)
     except NoEarlierVersion as error:
         return problem(409, "no-earlier-version", "No earlier version is kept", str(error), model=error.model)
+    except ArchiveUnavailable as error:
+        return problem(503, "store-unavailable", "The store cannot be used now", str(error))
     except SupervisorClosed:
         return NotServing("The server is stopping.").response()
     except LoadError as error:

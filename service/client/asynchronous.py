@@ -185,9 +185,15 @@ class AsyncHoldfast:
         """See `Holdfast.reload_all`."""
         return await self._run(self._calls.reload_all(wait, on_progress))
 
-    async def rollback(self, name: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+    async def rollback(
+        self, name: str, to: str | None = None, *, unpin: bool = False, wait: Wait = False, on_progress: OnProgress | None = None
+    ) -> ModelStatus:
         """See `Holdfast.rollback`."""
-        return await self._run(self._calls.rollback(name, wait, on_progress))
+        return await self._run(self._calls.rollback(name, to, unpin, wait, on_progress))
+
+    async def activate(self, name: str, version: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """See `Holdfast.activate`."""
+        return await self._run(self._calls.activate(name, version, wait, on_progress))
 
     async def clear(self, name: str | None = None) -> Cleared:
         """See `Holdfast.clear`."""

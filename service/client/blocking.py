@@ -213,9 +213,15 @@ class Holdfast:
         """Load every model again, changed or not, but those that nobody loaded so far or that were unloaded."""
         return self._run(self._calls.reload_all(wait, on_progress))
 
-    def rollback(self, name: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
-        """Go back to the version before the one that serves. Raises NoEarlierVersion."""
-        return self._run(self._calls.rollback(name, wait, on_progress))
+    def rollback(
+        self, name: str, to: str | None = None, *, unpin: bool = False, wait: Wait = False, on_progress: OnProgress | None = None
+    ) -> ModelStatus:
+        """Go back to the version `to`, else to the one before, and pin it; `unpin` only takes the pin away. Raises NoEarlierVersion."""
+        return self._run(self._calls.rollback(name, to, unpin, wait, on_progress))
+
+    def activate(self, name: str, version: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
+        """Serve a version that is kept, and pin none. Raises NoEarlierVersion where the server trains no such model."""
+        return self._run(self._calls.activate(name, version, wait, on_progress))
 
     def clear(self, name: str | None = None) -> Cleared:
         """Delete what was fetched and nothing live needs, of one model or of all."""

@@ -156,9 +156,14 @@ class Calls:
         word = "reload?force=true" if force else "reload"
         return self._commanded(self._command("POST", name, word, is_idempotent=not force), wait, on_progress)
 
-    def rollback(self, name: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
-        # Twice goes back twice.
-        return self._commanded(self._command("POST", name, "rollback", is_idempotent=False), wait, on_progress)
+    def rollback(self, name: str, to: str | None, unpin: bool, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        word = f"rollback{query({'to': to} if to is not None else {'unpin': True} if unpin else {})}"
+        # Twice goes back twice, if it is not said where to.
+        is_idempotent = unpin or to is not None
+        return self._commanded(self._command("POST", name, word, is_idempotent=is_idempotent), wait, on_progress)
+
+    def activate(self, name: str, version: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
+        return self._commanded(self._command("POST", name, f"activate{query({'version': version})}"), wait, on_progress)
 
     def reload_all(self, wait: Wait, on_progress: OnProgress | None) -> Steps[list[ModelStatus]]:
         first = yield from self._put(Call(self.server.request("POST", "/models/reload", is_admin=True), _models, is_idempotent=False))

@@ -178,7 +178,7 @@ class ServerStatus(Struct, frozen=True):
 
 
 class KeptVersion(Struct, frozen=True):
-    """One version of a model that is kept."""
+    """One version of a model that is kept. What it was trained with, and the verdict of the gate, where it was trained there."""
 
     version: str
     live: bool = False
@@ -189,6 +189,13 @@ class KeptVersion(Struct, frozen=True):
     artifact_bytes: int | None = None
     segment_bytes: int | None = None
     metrics: Mapping[str, Any] | None = None
+    published_at: str | None = None
+    trained_at: str | None = None
+    algorithm: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    verdict: Mapping[str, Any] | None = None
+    withdrawn: Mapping[str, Any] | None = None
+    """Why it was taken back after it was published: at, type, message."""
 
 
 class Versions(Struct, frozen=True):

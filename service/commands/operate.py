@@ -44,7 +44,10 @@ _COMMANDS: dict[str, tuple[str, Command]] = {
         "ask the source again, and load what is new",
         lambda client, given, name, wait, show: client.reload(name, force=given.force, wait=wait, on_progress=show),
     ),
-    "rollback": ("go back to the version before", lambda client, _, name, wait, show: client.rollback(name, wait=wait, on_progress=show)),
+    "rollback": (
+        "go back to the version before",
+        lambda client, given, name, wait, show: client.rollback(name, given.to, unpin=given.unpin, wait=wait, on_progress=show),
+    ),
 }
 _LEFT_ALONE = ("unloaded", "not_started")
 """What nobody wants loaded is not loaded by reloading everything."""
@@ -57,6 +60,10 @@ def add_parser(words: Any) -> None:
         _add_names(parser, takes_all=word != "rollback")
         if word == "reload":
             parser.add_argument("--force", action="store_true", help="load again even what has not changed")
+        if word == "rollback":
+            where = parser.add_mutually_exclusive_group()
+            where.add_argument("--to", metavar="VERSION", help="the version to go back to [default: the one before what is current]")
+            where.add_argument("--unpin", action="store_true", help="go nowhere, but let training switch to new versions again")
         waiting = parser.add_mutually_exclusive_group()
         waiting.add_argument("--wait", metavar="SECONDS", type=seconds_in, default=WAIT_S, help="wait at most so long (default: 600)")
         waiting.add_argument("--no-wait", action="store_true", help="return as soon as the server knows of it")

@@ -8,6 +8,7 @@ from .events import (
     Action,
     CancelAttempt,
     CancelRetry,
+    FallbackTouched,
     LoadCommanded,
     PollDue,
     Released,
@@ -56,6 +57,15 @@ def touched(entry: Entry, event: SourceTouched, now: float) -> Step:
         return (entry if entry.attempt.fetch_began_at is None else remember(entry, Cause.WATCH, False)), ()
     if phase_of(entry) not in (Phase.LIVE, Phase.FAILED):
         return entry, ()
+    return begin(entry, event.kind, now, Cause.WATCH)
+
+
+def fallback_touched(entry: Entry, event: FallbackTouched, now: float) -> Step:
+    """As `touched`, but for a model that serves from its own source: that one needs nothing to fall back to."""
+    has_better = entry.live is not None and entry.live.fallback is None
+    if has_better or phase_of(entry) not in (Phase.LIVE, Phase.FAILED):
+        is_late = entry.attempt is not None and entry.attempt.because is not None and entry.attempt.fetch_began_at is not None
+        return (remember(entry, Cause.WATCH, False) if is_late and not has_better else entry), ()
     return begin(entry, event.kind, now, Cause.WATCH)
 
 

@@ -24,14 +24,30 @@ class UnknownModel(LifecycleError):
 
 
 class NoEarlierVersion(LifecycleError):
-    """The model cannot be rolled back: no version but the one that serves is kept."""
+    """The model cannot be rolled back: no version before the one that serves is kept."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(f"no version of {model} but the one that serves is kept")
+        super().__init__(f"no version of {model} before the one that serves is kept")
         self.model = model
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.model,))
+
+
+class UnknownVersion(LifecycleError):
+    """No version of this name is kept."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(f"no version {version!r} of {name} is kept")
+        self.name = name
+        self.version = version
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.name, self.version))
+
+
+class ArchiveUnavailable(LifecycleError):
+    """What is published cannot be read or switched now; the message says why."""
 
 
 class InvalidTransition(LifecycleError):

@@ -81,6 +81,13 @@ class SourceTouched(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FallbackTouched(Event):
+    """What the model falls back to may have changed just now; matters while it has nothing better."""
+
+    kind: ClassVar[str] = "fallback_watch"
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDue(Event):
     """The retry timer of a failed attempt rang."""
 
@@ -113,11 +120,12 @@ class Died(Event):
 
 @dataclass(frozen=True, slots=True)
 class Restored(AttemptEvent):
-    """A kept version was mapped before the source was asked; the attempt goes on to ask it."""
+    """A kept version was mapped before the source was asked; the attempt goes on to ask it. `fallback` as in Live."""
 
     kind: ClassVar[str] = "restored"
     version: str
     revision: str
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +163,43 @@ class Waiting(AttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegan(AttemptEvent):
-    """The loader reports verifying, training, loading or warming."""
+    """Training begins, or the loader reports verifying, loading or warming."""
 
     kind: ClassVar[str] = "phase"
     phase: Phase
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(AttemptEvent):
+    """The training went on: a share of the whole (0..1), and what it does, in words. Never in the story."""
+
+    kind: ClassVar[str] = "trained"
+    progress: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailed(AttemptEvent):
+    """The source failed for good, and the attempt goes on with what the model falls back to. Members as in Failed."""
+
+    kind: ClassVar[str] = "fallback"
+    type: str
+    message: str
+    revision: str | None
+    jitter: float
+    fallback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(AttemptEvent):
+    """A published version proved unfit and was taken back; the attempt goes on with what is current now. Members as in Failed."""
+
+    kind: ClassVar[str] = "withdrawn"
+    type: str
+    message: str
+    revision: str
+    jitter: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +212,12 @@ class Unchanged(AttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class Succeeded(AttemptEvent):
-    """A new version is mapped and warm."""
+    """A new version is mapped and warm. `fallback` as in Live."""
 
     kind: ClassVar[str] = "published"
     version: str
     revision: str
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +232,10 @@ class Failed(AttemptEvent):
 
 
 OUTSIDE_EVENTS: tuple[type[Event], ...] = (
-    Started, Requested, LoadCommanded, ReloadCommanded, UnloadCommanded, PollDue, SourceTouched, RetryDue, Released, Died,
+    Started, Requested, LoadCommanded, ReloadCommanded, UnloadCommanded, PollDue, SourceTouched, FallbackTouched, RetryDue, Released, Died,
 )  # fmt: skip
 ATTEMPT_EVENTS: tuple[type[AttemptEvent], ...] = (
-    Restored, FetchBegan, Progressed, Fetched, Waiting, PhaseBegan, Unchanged, Succeeded, Failed,
+    Restored, FetchBegan, Progressed, Fetched, Waiting, PhaseBegan, Trained, SourceFailed, Withdrawn, Unchanged, Succeeded, Failed,
 )  # fmt: skip
 EVENTS: tuple[type[Event], ...] = OUTSIDE_EVENTS + ATTEMPT_EVENTS
 

@@ -19,6 +19,7 @@ from .events import (
     Discard,
     Event,
     Failed,
+    FallbackTouched,
     FetchBegan,
     Fetched,
     LoadCommanded,
@@ -30,18 +31,30 @@ from .events import (
     Requested,
     Restored,
     RetryDue,
+    SourceFailed,
     SourceTouched,
     Started,
     Succeeded,
+    Trained,
     Unchanged,
     UnloadCommanded,
     Waiting,
+    Withdrawn,
 )
 from .moves import Step, phase_for
 from .policy import DEFAULT_RETRY, RetryPolicy
 from .state import Entry, phase_of
 from .transitions import TRANSITIONS
 
+_WITH_POLICY: Mapping[type[Event], Callable[[Entry, Any, float, RetryPolicy], Step]] = MappingProxyType(
+    {
+        SourceFailed: outcomes.source_failed,
+        Withdrawn: outcomes.withdrawn,
+        Failed: outcomes.failed,
+        Unchanged: outcomes.unchanged,
+        Died: outcomes.died,
+    }
+)
 _RULES: Mapping[type[Event], Callable[[Entry, Any, float], Step]] = MappingProxyType(
     {
         Started: commands.start,
@@ -51,6 +64,7 @@ _RULES: Mapping[type[Event], Callable[[Entry, Any, float], Step]] = MappingProxy
         UnloadCommanded: commands.unload,
         PollDue: commands.poll,
         SourceTouched: commands.touched,
+        FallbackTouched: commands.fallback_touched,
         RetryDue: commands.retry,
         Released: commands.released,
         Restored: outcomes.restored,
@@ -59,6 +73,7 @@ _RULES: Mapping[type[Event], Callable[[Entry, Any, float], Step]] = MappingProxy
         Fetched: outcomes.fetched,
         Waiting: outcomes.waiting,
         PhaseBegan: outcomes.phase_began,
+        Trained: outcomes.trained,
         Succeeded: outcomes.succeeded,
     }
 )
@@ -79,10 +94,6 @@ def step(entry: Entry, event: Event, now: float, policy: RetryPolicy = DEFAULT_R
     phase = phase_for(entry, event)
     if (phase, type(event)) not in TRANSITIONS:
         raise InvalidTransition(entry.name, phase, event.kind, entry.story)
-    if isinstance(event, Failed):
-        return outcomes.failed(entry, event, now, policy)
-    if isinstance(event, Unchanged):
-        return outcomes.unchanged(entry, event, now, policy)
-    if isinstance(event, Died):
-        return outcomes.died(entry, event, now, policy)
+    if (rule := _WITH_POLICY.get(type(event))) is not None:
+        return rule(entry, event, now, policy)
     return _RULES[type(event)](entry, event, now)

@@ -20,12 +20,15 @@ from .events import (
     Publish,
     Restored,
     ScheduleRetry,
+    SourceFailed,
     Succeeded,
+    Trained,
     Unchanged,
     Waiting,
+    Withdrawn,
 )
 from .moves import Step, begin, check, end, retire, tell
-from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, is_limited, plan_retry
+from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, count_failures, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
 
 
@@ -41,7 +44,8 @@ def restored(entry: Entry, event: Restored, now: float) -> Step:
         raise InvalidTransition(entry.name, running(entry).phase, f"{event.kind} over a live version", entry.story)
     entry = tell(entry, event, now, Phase.LIVE, event.version)
     tally = replace(entry.tally, restores=entry.tally.restores + 1)
-    return replace(entry, live=Live(event.version, event.revision, now), owed=0, tally=tally), (Publish(event.version),)
+    live = Live(event.version, event.revision, now, event.fallback)
+    return replace(entry, live=live, owed=0, tally=tally), (Publish(event.version),)
 
 
 def fetch_began(entry: Entry, event: FetchBegan, now: float) -> Step:
@@ -94,12 +98,58 @@ def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
     return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
 
 
+def trained(entry: Entry, event: Trained, now: float) -> Step:
+    """What is shown never falls: a run searches for parameters in many steps, each from 0 to 1."""
+    attempt = running(entry)
+    share = attempt.progress if event.progress is None else min(1.0, max(event.progress, attempt.progress or 0.0))
+    return replace(entry, attempt=replace(attempt, progress=share, reason=event.reason)), ()
+
+
+def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPolicy) -> Step:
+    """The failure stands whatever the fallback brings. What was downloaded is of no use: the progress shown begins anew."""
+    failure, retry_s = _failure(entry, event, now, policy)
+    entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback}, because {event.type}: {event.message}")
+    attempt = replace(_anew(running(entry)), because=failure, retry_s=retry_s)
+    rejected = failure if retry_s is None and event.revision else entry.rejected
+    return replace(entry, attempt=attempt, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type)), ()
+
+
+def withdrawn(entry: Entry, event: Withdrawn, now: float, policy: RetryPolicy) -> Step:
+    """The attempt looks for what is current now. In a fallback it is the source's failure that stands."""
+    failure = replace(_failure(entry, event, now, policy)[0], retryable=False, is_withdrawn=True)
+    entry = tell(entry, event, now, Phase.QUEUED, f"{event.revision}: {event.type}: {event.message}")
+    attempt = running(entry)
+    entry = replace(entry, attempt=replace(_anew(attempt), withdrawn=failure), tally=entry.tally.failed(event.type))
+    return entry if attempt.because is not None else replace(entry, failure=failure, rejected=failure), ()
+
+
+def _anew(attempt: Attempt) -> Attempt:
+    """The attempt before it asked for anything."""
+    return replace(
+        attempt,
+        phase=Phase.QUEUED,
+        reason=None,
+        revision=None,
+        bytes_done=None,
+        bytes_total=None,
+        progress=None,
+        baseline_at=None,
+        baseline_bytes=0,
+        reported_bytes=None,
+    )
+
+
 def unchanged(entry: Entry, event: Unchanged, now: float, policy: RetryPolicy) -> Step:
-    """What serves is what the source has: all is well again. Or it is what was rejected: that failure stands."""
+    """What serves is what the source has: all is well again. Or it is what was rejected: that failure stands.
+
+    All is not well while the source of a fallback's version fails, or while what serves is an older version than the one that
+    was withdrawn, until somebody asks or a newer one comes.
+    """
     attempt = running(entry)
     if entry.live is not None and entry.live.revision == event.revision:
         entry = tell(entry, event, now, Phase.LIVE, event.revision)
-        return end(replace(entry, failure=None, rejected=None), now)
+        before = entry.failure if entry.failure is not None and entry.failure.is_withdrawn and attempt.cause in AUTOMATIC else None
+        return _served(entry, now, attempt.because or attempt.withdrawn or before)
     rejected = entry.rejected
     if rejected is not None and rejected.revision == event.revision:
         entry = tell(entry, event, now, Phase.FAILED, event.revision)
@@ -114,17 +164,29 @@ def succeeded(entry: Entry, event: Succeeded, now: float) -> Step:
     entry = tell(entry, event, now, Phase.LIVE, event.version)
     entry, drained = retire(entry, now, f"replaced by {event.version}")
     tally = replace(entry.tally, loads=entry.tally.loads + 1)
-    entry = replace(entry, live=Live(event.version, event.revision, now), failure=None, rejected=None, owed=0, tally=tally)
-    return end(entry, now, (Publish(event.version), *drained))
-
-
-def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step:
-    """What serves goes on serving. The failure's class decides whether and when another attempt follows.
-
-    While nothing serves since a death, one follows soon, whatever the class (see `_bring_back`), a few times.
-    """
     attempt = running(entry)
-    attempts, limited = _count(entry.failure, attempt, event)
+    entry = replace(entry, live=Live(event.version, event.revision, now, event.fallback), owed=0, tally=tally)
+    stands = attempt.because if event.fallback is not None else attempt.withdrawn
+    return _served(entry, now, stands, (Publish(event.version), *drained))
+
+
+def _served(entry: Entry, now: float, stands: Failure | None, actions: tuple[Action, ...] = ()) -> Step:
+    """The attempt ends with a version that serves. `stands` is what is amiss all the same; a source is asked again if waiting may help."""
+    if stands is None:
+        return end(replace(entry, failure=None, rejected=None), now, actions)
+    attempt = running(entry)
+    rejected = entry.rejected if stands.retryable else stands if stands.revision else entry.rejected
+    entry = replace(entry, failure=stands, rejected=rejected)
+    if stands.is_withdrawn or attempt.retry_s is None or entry.again is not None:
+        return end(entry, now, actions)
+    failure = replace(stands, next_attempt_at=now + attempt.retry_s)
+    entry = replace(entry, attempt=None, failure=failure, retry_of=attempt.id)
+    return entry, (*actions, ScheduleRetry(attempt.id, attempt.retry_s))
+
+
+def _failure(entry: Entry, event: Failed | SourceFailed | Withdrawn, now: float, policy: RetryPolicy) -> tuple[Failure, float | None]:
+    """The failure that the event tells of, and in how many seconds its class has it tried again."""
+    attempts, limited = count_failures(entry, event.type, event.revision)
     delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
     known = entry.failure.revision if entry.failure is not None else None
     failure = Failure(
@@ -136,9 +198,24 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
         revision=event.revision or known,
         limited=limited,
     )
+    return failure, delay_s
+
+
+def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step:
+    """What serves goes on serving. The failure's class decides whether and when another attempt follows.
+
+    While nothing serves since a death, one follows soon, whatever the class (see `_bring_back`), a few times. Where a fallback
+    failed for good, the source behind it is asked again as its own failure has it.
+    """
+    attempt = running(entry)
+    failure, delay_s = _failure(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
-    rejected = failure if delay_s is None and event.revision else entry.rejected
+    is_of_source = attempt.because is None or attempt.because.revision is None
+    rejected = failure if delay_s is None and event.revision and is_of_source else entry.rejected
+    if delay_s is None and attempt.retry_s is not None:
+        delay_s = attempt.retry_s
+        failure = replace(failure, retryable=True)
     entry = replace(entry, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type))
     if entry.again is not None:
         return end(entry, now)
@@ -190,16 +267,3 @@ def died(entry: Entry, event: Died, now: float, policy: RetryPolicy) -> Step:
     cancelled: tuple[Action, ...] = (CancelRetry(),) if entry.retry_of is not None else ()
     entry = replace(entry, retry_of=entry.attempts_begun)
     return entry, (*cancelled, *drained, ScheduleRetry(entry.attempts_begun, delay_s))
-
-
-def _count(before: Failure | None, attempt: Attempt, event: Failed) -> tuple[int, int]:
-    """Failures in a row for this revision, and how many of them were of a limited class.
-
-    An attempt that somebody asked for starts the count anew. A failure that came before the revision was known
-    continues it: a source that is down for a while must not give a crashing artifact three more tries.
-    """
-    one = 1 if is_limited(event.type) else 0
-    is_other = before is None or (event.revision is not None and before.revision is not None and event.revision != before.revision)
-    if before is None or is_other or attempt.cause not in AUTOMATIC:
-        return 1, one
-    return before.attempts + 1, before.limited + one

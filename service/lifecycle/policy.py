@@ -67,6 +67,26 @@ def is_limited(failure_type: str) -> bool:
     return FAILURES[failure_type].retry in (Retry.LIMITED, Retry.ONCE)
 
 
+def count_failures(entry: Entry, failure_type: str, revision: str | None) -> tuple[int, int]:
+    """Failures in a row for this revision with one of this type in the running attempt, and how many of them are of a limited class.
+
+    An attempt that somebody asked for starts the count anew. A failure that came before the revision was known
+    continues it: a source that is down for a while must not give a crashing artifact three more tries.
+    """
+    before, attempt = entry.failure, entry.attempt
+    one = 1 if is_limited(failure_type) else 0
+    is_other = before is None or (revision is not None and before.revision is not None and revision != before.revision)
+    if before is None or is_other or attempt is None or attempt.cause not in AUTOMATIC:
+        return 1, one
+    return before.attempts + 1, before.limited + one
+
+
+def is_final(entry: Entry, failure_type: str, revision: str | None) -> bool:
+    """Whether a failure of the running attempt is one that no other attempt for the same revision would follow by itself."""
+    attempts, limited = count_failures(entry, failure_type, revision)
+    return plan_retry(failure_type, limited if is_limited(failure_type) else attempts, 0.0) is None
+
+
 def count_deaths(before: int, lived_s: float) -> int:
     """Deaths in a row, this one counted: a version that lived long starts the count anew."""
     return 1 if lived_s > LONG_LIFE_S else before + 1
@@ -79,7 +99,7 @@ def known_revision(entry: Entry) -> str | None:
         return None
     if entry.rejected is not None and attempt.cause in AUTOMATIC:
         return entry.rejected.revision
-    return (entry.live.revision or None) if entry.live is not None else None
+    return (entry.live.revision or None) if entry.live is not None and entry.live.fallback is None else None
 
 
 def status_of(entry: Entry) -> Status:

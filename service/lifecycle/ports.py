@@ -1,20 +1,25 @@
-"""What the supervisor needs from the outside: a loader. `loaders.loader.Loader` is the real one; tests bring fakes.
+"""What the lifecycle needs from the outside: a loader, room, and for models that are trained here an archive, a trainer, a canary.
 
-Errors of every coroutine here: `loaders.errors.LoadError` subclasses and CancelledError. Cancelling cleans up (no
-process, temp file or segment stays), except a partial download, which stays for resuming.
+`loaders.loader.Loader` is the real loader; tests bring fakes. Errors of every coroutine here, but those of the archive:
+`loaders.errors.LoadError` subclasses and CancelledError. Cancelling cleans up (no process, temp file or segment stays), except a
+partial download, which stays for resuming, and a training run, which is not its model's.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from config.schema import ModelSettings
+from loaders.published import PublishedVersion
 
 from .state import Phase
 
 OnProgress = Callable[[int, "int | None"], None]
 OnPhase = Callable[[Phase, "str | None"], None]
+OnTrained = Callable[["float | None", str], None]
+"""Told of a training: the share of the whole that is done (0..1), and what it does, in words."""
 
 
 class Artifact(Protocol):
@@ -75,6 +80,10 @@ class Loader(Protocol):
         """Run the capped child over the artifact; seal, check and map its segment. Reports LOADING and WARMING as they begin."""
         ...
 
+    async def disown(self, model: ModelSettings, loaded: Loaded) -> None:
+        """What `load` returned will not serve: the next start must not bring it back. The caller closes it."""
+        ...
+
     async def let_go(self, model: ModelSettings) -> None:
         """What was fetched for this model will not be loaded: it needs no place in the store any more."""
         ...
@@ -96,3 +105,78 @@ class Admission(Protocol):
         ...
 
     def release(self, need_bytes: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a training has published. versions: newest first. current: the one that is to serve, the pinned one where there is one.
+
+    withdrawn: version -> why it was taken back, {"at" (Unix seconds), "type", "message"}.
+    """
+
+    versions: Sequence[PublishedVersion] = ()
+    current: str | None = None
+    pinned: str | None = None
+    withdrawn: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Archive(Protocol):
+    """The published versions of trainings, by the name of the training. Writes nothing but which of them is to serve.
+
+    Every command raises lifecycle.errors.UnknownVersion where the version is not kept (any more), and ArchiveUnavailable.
+    """
+
+    async def published(self, training: str) -> Published:
+        """Raises ArchiveUnavailable."""
+        ...
+
+    async def roll_back(self, training: str, to: str, by: str) -> None:
+        """The version `to` is current, and pinned: nothing but a command switches from it. by: who says so, in words."""
+        ...
+
+    async def activate(self, training: str, version: str, by: str) -> None:
+        """The version is current, and nothing is pinned; it counts as withdrawn no longer."""
+        ...
+
+    async def unpin(self, training: str, by: str) -> None:
+        """Nothing is pinned; what is current stays so."""
+        ...
+
+    async def withdraw(self, training: str, version: str, failure: Mapping[str, str], serving: str | None) -> None:
+        """The version is taken back for `failure` ({"type", "message"}): never current again by itself.
+
+        Where it was current, `serving` is, the version that serves; without one the newest that was not withdrawn.
+        """
+        ...
+
+
+class Trainer(Protocol):
+    """Trains what a model falls back to."""
+
+    async def train(self, training: str, because: str, on_progress: OnTrained) -> None:
+        """Have it trained and published; joins a run that is under way. because: why, for the run's record.
+
+        Raises TrainingFailed, TrainingRefused.
+        """
+        ...
+
+
+class Canary(Protocol):
+    """Puts to a new version what the one that serves was asked lately."""
+
+    def questions(self, model: str) -> int:
+        """How many there are to be put; 0 for nothing to check."""
+        ...
+
+    async def check(self, model: str, challenger: Loaded) -> None:
+        """Raises CanaryFailed where the challenger cannot answer as it should."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What stands behind models that are trained here."""
+
+    archive: Archive
+    trainer: Trainer
+    canary: Canary

@@ -64,6 +64,8 @@ class Failure:
     revision: str | None = None
     limited: int = 0
     """How many of `attempts` were of a class that is tried only a few times for one revision."""
+    is_withdrawn: bool = False
+    """It is of a published version that was taken back for it: what serves is what is published, and still older than it might be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,12 @@ class Attempt:
     baseline_bytes: int = 0
     reported_bytes: int | None = None
     """As the source told last: it falls where a download begins anew. None before its first word."""
+    because: Failure | None = None
+    """Why the source failed for good, where the attempt goes on with what the model falls back to."""
+    retry_s: float | None = None
+    """In how many seconds the source of `because` is to be asked again; None for not by itself."""
+    withdrawn: Failure | None = None
+    """Why the newest version that was published is not the one this attempt brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class Live:
     version: str
     revision: str
     since: float
+    fallback: str | None = None
+    """What it came from, where that is not the model's own source: "training:NAME"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,20 +27,23 @@ from .events import (
     Drain,
     Event,
     Failed,
+    FallbackTouched,
     Publish,
     Released,
     Requested,
     RetryDue,
     ScheduleRetry,
+    SourceTouched,
     StartAttempt,
     Started,
     UnloadCommanded,
 )
+from .fallback import PUBLISHED, stand_in
 from .journal import log_transitions
 from .lease import Held
 from .machine import step
 from .policy import DEFAULT_RETRY, RetryPolicy
-from .ports import Admission, Loaded, Loader
+from .ports import Admission, Loaded, Loader, Workshop
 from .registry import LocalRegistry
 from .run import AttemptRun
 from .slots import LoadSlots
@@ -53,6 +56,7 @@ class Supervisor:
     """Brings every model to where it is wanted and keeps it there; `registry` is what others read and command.
 
     `models` by name. `concurrency` loads run at a time. A replaced or unloaded version is waited for `drain_s` seconds.
+    `workshop` is what stands behind models that are trained here; without it there is no fallback, and no version but what serves.
     `clock` gives Unix seconds; `clock`, `sleep` and `random` (in [0, 1)) are arguments so that tests own time.
     """
 
@@ -62,6 +66,7 @@ class Supervisor:
         loader: Loader,
         admission: Admission,
         *,
+        workshop: Workshop | None = None,
         concurrency: int = 2,
         drain_s: float = 30.0,
         clock: Callable[[], float] = time.time,
@@ -69,7 +74,9 @@ class Supervisor:
         sleep: Sleep = asyncio.sleep,
         policy: RetryPolicy = DEFAULT_RETRY,
     ) -> None:
-        self.registry = LocalRegistry(models, dispatch=self._command, clear=loader.clear)
+        archive = workshop.archive if workshop is not None else None
+        self.registry = LocalRegistry(models, dispatch=self._command, clear=loader.clear, archive=archive)
+        self._workshop = workshop
         self._models = models
         self._loader = loader
         self._slots = LoadSlots(admission, concurrency=concurrency, sleep=sleep)
@@ -107,7 +114,10 @@ class Supervisor:
             if model.poll_s > 0:
                 self._timers.spawn(f"poll:{name}", poll_source(model, self._feed, sleep=self._sleep, random=self._random))
             if model.watch:
-                self._timers.spawn(f"watch:{name}", watch_source(model, self._loader, self._feed, sleep=self._sleep))
+                self._timers.spawn(f"watch:{name}", watch_source(model, self._loader, self._feed, SourceTouched(), sleep=self._sleep))
+            if self._workshop is not None and model.fallback.startswith(PUBLISHED) and model.fallback != model.source:
+                work = watch_source(stand_in(model), self._loader, self._feed, FallbackTouched(), sleep=self._sleep)
+                self._timers.spawn(f"watch-fallback:{name}", work)
 
     async def aclose(self) -> None:
         """Cancel what runs, drain what serves, close every version that no lease holds. Takes up to `drain_s` seconds."""
@@ -188,6 +198,8 @@ class Supervisor:
             random=self._random,
             predecessors=frozenset(self._attempts[name].values()),
             restored=self._restored,
+            workshop=self._workshop,
+            is_chosen=partial(self.registry.is_chosen, name),
         )
         task = self._attempt_tasks.spawn(f"attempt:{name}:{attempt}", run.run())
         self._attempts[name][attempt] = task

@@ -14,6 +14,7 @@ from .events import (
     Died,
     Event,
     Failed,
+    FallbackTouched,
     FetchBegan,
     Fetched,
     LoadCommanded,
@@ -25,12 +26,15 @@ from .events import (
     Requested,
     Restored,
     RetryDue,
+    SourceFailed,
     SourceTouched,
     Started,
     Succeeded,
+    Trained,
     Unchanged,
     UnloadCommanded,
     Waiting,
+    Withdrawn,
 )
 from .state import Phase
 
@@ -53,6 +57,8 @@ def _at_rest() -> _Rows:
         is_checked = phase in (Phase.LIVE, Phase.FAILED)
         yield phase, PollDue, (phase, Phase.QUEUED) if is_checked else stays
         yield phase, SourceTouched, queued if is_checked else stays
+        # What serves from the model's own source is not disturbed by what it might fall back to.
+        yield phase, FallbackTouched, (phase, Phase.QUEUED) if phase is Phase.LIVE else queued if phase is Phase.FAILED else stays
         if is_checked:
             yield phase, RetryDue, queued
         yield phase, Died, (Phase.LIVE, Phase.FAILED) if phase is Phase.LIVE else stays
@@ -60,7 +66,7 @@ def _at_rest() -> _Rows:
 
 def _during_an_attempt() -> _Rows:
     for phase in ATTEMPT_PHASES:
-        for joins in (Requested, LoadCommanded, ReloadCommanded, PollDue, SourceTouched):
+        for joins in (Requested, LoadCommanded, ReloadCommanded, PollDue, SourceTouched, FallbackTouched):
             yield phase, joins, (phase,)
         yield phase, UnloadCommanded, (Phase.RELEASED,)
         yield phase, Failed, (Phase.FAILED,)
@@ -69,15 +75,18 @@ def _during_an_attempt() -> _Rows:
     yield Phase.QUEUED, FetchBegan, (Phase.DOWNLOADING,)
     yield Phase.QUEUED, Waiting, (Phase.QUEUED,)
     yield Phase.QUEUED, PhaseBegan, (Phase.VERIFYING, Phase.TRAINING, Phase.LOADING)
+    for phase in (Phase.DOWNLOADING, Phase.VERIFYING, Phase.LOADING, Phase.WARMING):
+        yield phase, SourceFailed, (Phase.QUEUED,)
+        yield phase, Withdrawn, (Phase.QUEUED,)
     yield Phase.DOWNLOADING, Progressed, (Phase.DOWNLOADING,)
     yield Phase.DOWNLOADING, Fetched, (Phase.DOWNLOADING,)
     yield Phase.DOWNLOADING, Unchanged, (Phase.LIVE, Phase.FAILED)
     yield Phase.DOWNLOADING, Waiting, (Phase.QUEUED,)
-    yield Phase.DOWNLOADING, PhaseBegan, (Phase.VERIFYING, Phase.TRAINING, Phase.LOADING)
-    yield Phase.VERIFYING, PhaseBegan, (Phase.VERIFYING, Phase.TRAINING, Phase.LOADING, Phase.WARMING)
-    yield Phase.TRAINING, Progressed, (Phase.TRAINING,)
-    yield Phase.TRAINING, Waiting, (Phase.QUEUED,)
-    yield Phase.TRAINING, PhaseBegan, (Phase.TRAINING, Phase.VERIFYING, Phase.LOADING)
+    yield Phase.DOWNLOADING, PhaseBegan, (Phase.VERIFYING, Phase.LOADING)
+    yield Phase.VERIFYING, PhaseBegan, (Phase.VERIFYING, Phase.LOADING, Phase.WARMING)
+    yield Phase.TRAINING, Trained, (Phase.TRAINING,)
+    yield Phase.TRAINING, FetchBegan, (Phase.DOWNLOADING,)
+    yield Phase.TRAINING, PhaseBegan, (Phase.TRAINING,)
     yield Phase.LOADING, PhaseBegan, (Phase.LOADING, Phase.WARMING)
     yield Phase.WARMING, PhaseBegan, (Phase.WARMING,)
     for phase in (Phase.VERIFYING, Phase.LOADING, Phase.WARMING):

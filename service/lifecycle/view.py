@@ -14,6 +14,7 @@ from config.schema import ModelSettings
 from loaders.sources.address import redact
 
 from .errors import LifecycleError
+from .fallback import fallback_json
 from .policy import eta_s, is_stale, status_of
 from .ports import Loaded
 from .state import Entry, Failure, Phase, Status, StoryLine
@@ -84,7 +85,7 @@ class ModelView:
             "artifact_bytes": loaded.artifact_bytes if loaded is not None else None,
             "segment_bytes": loaded.segment_bytes if loaded is not None else None,
             "loaded_at": rfc3339(loaded.loaded_at) if loaded is not None else None,
-            "load": dict(loaded.load) if loaded is not None else None,
+            "load": {**loaded.load, **fallback_json(entry)} if loaded is not None else None,
             "details": dict(loaded.details) if loaded is not None else None,
             "failure": failure_json(entry.failure) if entry.failure is not None else None,
             "story": [_story_json(line) for line in entry.story],

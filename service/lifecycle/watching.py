@@ -11,7 +11,7 @@ from collections.abc import Callable
 from config.schema import ModelSettings
 
 from .clockwork import Sleep, keep_alive
-from .events import Event, PollDue, SourceTouched
+from .events import Event, PollDue
 from .ports import Loader
 
 POLL_JITTER = 0.1
@@ -35,8 +35,8 @@ async def poll_source(model: ModelSettings, tell: Tell, *, sleep: Sleep, random:
     await keep_alive(f"poll:{model.name}", poll, pause_s=model.poll_s, sleep=sleep)
 
 
-async def watch_source(model: ModelSettings, loader: Loader, tell: Tell, *, sleep: Sleep) -> None:
-    """SourceTouched for every change; also after the watch broke, because a change may have been missed meanwhile."""
+async def watch_source(model: ModelSettings, loader: Loader, tell: Tell, event: Event, *, sleep: Sleep) -> None:
+    """`event` for every change; also after the watch broke, because a change may have been missed meanwhile."""
     is_first = True
 
     async def watch() -> None:
@@ -48,10 +48,10 @@ async def watch_source(model: ModelSettings, loader: Loader, tell: Tell, *, slee
             )
             return
         if not is_first:
-            tell(model.name, SourceTouched())
+            tell(model.name, event)
         is_first = False
         async for _ in touches:
-            tell(model.name, SourceTouched())
+            tell(model.name, event)
         raise RuntimeError("the watch ended")
 
     await keep_alive(f"watch:{model.name}", watch, pause_s=WATCH_PAUSE_S, sleep=sleep)

@@ -1,4 +1,4 @@
-"""Commands: load, unload, reload, roll back, clear. All of them are behind the admin token (`service.admin`).
+"""Commands: load, unload, reload, roll back, activate, clear. All of them are behind the admin token (`service.admin`).
 
 Covers: which command is whose. Does not cover: what is answered (`service.routes.commanded`), what a command does to a model
 (`service.lifecycle`).
@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from service.errors import InvalidField, NoSuchVersion
 from service.keys import REGISTRY
+from service.lifecycle.errors import UnknownVersion
 from service.prefer import query_flag
 from service.replies import reply
 from service.routes.commanded import ALL, FORCE, ONE, WAITING, outcome, outcomes, wait_s_of
 from service.routes.declared import Answer, Parameter, Route, command, problem
 from service.schemas.models import AllCleared, Cleared
-from service.schemas.problems import NamedProblem, StoreProblem
+from service.schemas.problems import NamedProblem, NotFoundProblem, StoreProblem
+from service.schemas.versions import VersionName
 
 
 async def load(request: web.Request) -> web.Response:
@@ -43,10 +46,39 @@ async def reload(request: web.Request) -> web.Response:
 
 
 async def rollback(request: web.Request) -> web.Response:
-    """POST /models/{model}/rollback"""
-    wait_s = wait_s_of(request)
-    request.app[REGISTRY].rollback(request.match_info["model"])
-    return await outcome(request, request.match_info["model"], wait_s)
+    """POST /models/{model}/rollback; `?unpin=true` takes the pin away and goes nowhere."""
+    wait_s, unpin, to = wait_s_of(request), query_flag(request, "unpin"), request.query.get("to")
+    registry = request.app[REGISTRY]
+    name = registry.view(request.match_info["model"]).name
+    if unpin and to is not None:
+        raise InvalidField("to", "give to or unpin, not both")
+    try:
+        if unpin:
+            await registry.unpin(name, by=_by(request))
+        else:
+            await registry.rollback(name, to, by=_by(request))
+    except UnknownVersion as error:
+        raise NoSuchVersion(str(error), field="to", model=name) from error
+    return await outcome(request, name, wait_s)
+
+
+async def activate(request: web.Request) -> web.Response:
+    """POST /models/{model}/activate?version=V"""
+    wait_s, version = wait_s_of(request), request.query.get("version")
+    registry = request.app[REGISTRY]
+    name = registry.view(request.match_info["model"]).name
+    if not version:
+        raise InvalidField("version", "is missing: name the version that is to serve")
+    try:
+        await registry.activate(name, version, by=_by(request))
+    except UnknownVersion as error:
+        raise NoSuchVersion(str(error), field="version", model=name) from error
+    return await outcome(request, name, wait_s)
+
+
+def _by(request: web.Request) -> str:
+    """Who commands it, as far as that is known."""
+    return f"an operator ({request.remote})"
 
 
 async def reload_all(request: web.Request) -> web.Response:
@@ -78,7 +110,14 @@ def _accepted(wait_s: float | None) -> int:
 
 
 _STOPPING = problem("The store cannot be used now, or the server is stopping", StoreProblem)
-_ROLLED_BACK = {**ONE, 409: problem("No version but the one that serves is kept", NamedProblem)}
+_SWITCHED = {
+    **ONE,
+    404: problem("No such model, or no such version of it", NotFoundProblem),
+    409: problem("No version before the one that serves is kept, or none at all: the model is not trained here", NamedProblem),
+}
+_TO = Parameter("to", "query", VersionName, "The version to go back to; else the one before what is current, but none that was withdrawn")
+_UNPIN = Parameter("unpin", "query", bool, "Go nowhere, but let training switch to new versions again", example=True)
+_VERSION = Parameter("version", "query", VersionName, "The version that is to serve", required=True)
 
 
 def _of_one(
@@ -102,8 +141,19 @@ ROUTES: tuple[Route, ...] = (
         "rollback",
         rollback,
         "Serve the version before the one that serves",
-        "So far no other version than the one that serves is kept, so there is none to go back to.",
-        answers=_ROLLED_BACK,
+        "Of a model that is trained here. The version is pinned: training goes on, but nothing else takes its place before"
+        " `unpin=true` or an activation. What serves goes on until the other version is ready.",
+        _TO,
+        _UNPIN,
+        answers=_SWITCHED,
+    ),
+    _of_one(
+        "activate",
+        activate,
+        "Serve a version that is kept",
+        "Of a model that is trained here; also one that was withdrawn. Nothing is pinned afterwards, so the next new version follows it.",
+        _VERSION,
+        answers=_SWITCHED,
     ),
     command(
         "POST",

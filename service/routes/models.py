@@ -10,8 +10,9 @@ from aiohttp import web
 
 from service.keys import REGISTRY
 from service.replies import reply
-from service.routes.declared import Answer, Route, get
+from service.routes.declared import Answer, Route, get, problem
 from service.schemas.models import Models, ModelStatus
+from service.schemas.problems import StoreProblem
 from service.schemas.versions import KeptVersions
 
 
@@ -28,7 +29,7 @@ async def show_model(request: web.Request) -> web.Response:
 
 async def list_versions(request: web.Request) -> web.Response:
     """GET /models/{model}/versions; an unknown one is 404."""
-    return reply(request.app[REGISTRY].versions(request.match_info["model"]).to_json())
+    return reply((await request.app[REGISTRY].versions(request.match_info["model"])).to_json())
 
 
 _ALL = {200: Answer("Every model, in the order of the configuration", Models)}
@@ -43,7 +44,7 @@ ROUTES: tuple[Route, ...] = (
         "/models/{model}/versions",
         list_versions,
         "The versions of a model that are kept, and which of them serves",
-        description="So far that is the one that serves.",
-        answers={200: Answer("Newest first", KeptVersions)},
+        description="Of a model that is trained here every version that is kept to go back to; of any other the one that serves.",
+        answers={200: Answer("Newest first", KeptVersions), 503: problem("The store cannot be read now", StoreProblem)},
     ),
 )

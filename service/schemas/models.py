@@ -33,6 +33,20 @@ class StoryLine(Struct, kw_only=True, rename={"from_": "from"}):
     cause: str
 
 
+class Because(Struct, kw_only=True):
+    """Why a source could not be had."""
+
+    type: Annotated[str, Meta(description="See the page of failures", examples=["source_not_found"])]
+    message: str
+
+
+class Fallback(Struct, kw_only=True):
+    """Where the version that serves came from instead of `source`."""
+
+    source: Annotated[str, Meta(examples=["training:als"])]
+    because: Annotated[Because | None, Meta(description="Null after a restart, until the source was asked again")]
+
+
 class LoadFacts(Struct, kw_only=True):
     """How the version that serves was loaded."""
 
@@ -40,6 +54,7 @@ class LoadFacts(Struct, kw_only=True):
     peak_bytes: Bytes | UnsetType | None = UNSET
     cap_bytes: Bytes | UnsetType | None = UNSET
     from_segment: Annotated[bool, Meta(description="Mapped again after a restart, without a child")] | UnsetType = UNSET
+    fallback: Fallback | UnsetType = UNSET
     walls: Annotated[list[str], Meta(description="What confined the child that read the artifact")] | UnsetType = UNSET
 
 

@@ -48,6 +48,7 @@ POST /models/{model}/load
 POST /models/{model}/unload
 POST /models/{model}/reload
 POST /models/{model}/rollback
+POST /models/{model}/activate
 POST /models/reload
 DELETE /models/clear
 DELETE /models/{model}/cache

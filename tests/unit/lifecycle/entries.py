@@ -9,6 +9,7 @@ from service.lifecycle.events import (
     Died,
     Event,
     Failed,
+    FallbackTouched,
     FetchBegan,
     Fetched,
     LoadCommanded,
@@ -20,12 +21,15 @@ from service.lifecycle.events import (
     Requested,
     Restored,
     RetryDue,
+    SourceFailed,
     SourceTouched,
     Started,
     Succeeded,
+    Trained,
     Unchanged,
     UnloadCommanded,
     Waiting,
+    Withdrawn,
 )
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase
 from service.lifecycle.transitions import ATTEMPT_PHASES
@@ -65,6 +69,7 @@ def events_of(kind: type[Event], phase: Phase) -> list[Event]:
         UnloadCommanded: [UnloadCommanded()],
         PollDue: [PollDue()],
         SourceTouched: [SourceTouched()],
+        FallbackTouched: [FallbackTouched()],
         RetryDue: [RetryDue(ATTEMPT)],
         Released: [Released("v0", "no lease holds it")],
         Died: [Died("v1", "child_crashed", "killed", 0.5), Died("v0", "child_crashed", "killed", 0.5)],
@@ -74,6 +79,12 @@ def events_of(kind: type[Event], phase: Phase) -> list[Event]:
         Fetched: [Fetched(attempt, "r2", 10)],
         Waiting: [Waiting(attempt, "memory")],
         PhaseBegan: [PhaseBegan(attempt, to) for to in ATTEMPT_PHASES],
+        Trained: [Trained(attempt, 0.5, "fitting")],
+        SourceFailed: [
+            SourceFailed(attempt, "source_not_found", "gone", None, 0.5, "training:als"),
+            SourceFailed(attempt, "corrupt_artifact", "bad", "r2", 0.5, "training:als"),
+        ],
+        Withdrawn: [Withdrawn(attempt, "canary_failed", "no answer", "training:v2", 0.5)],
         Unchanged: [Unchanged(attempt, "r1"), Unchanged(attempt, "r9")],
         Succeeded: [Succeeded(attempt, "v2", "r2")],
         Failed: [

@@ -128,6 +128,7 @@ class FakeLoader:
         self.loads: asyncio.Queue[Call] = asyncio.Queue()
         self.restores: asyncio.Queue[Call] = asyncio.Queue()
         self.kept: dict[str, FakeLoaded | Exception] = {}
+        self.kept_of_trainings: dict[str, FakeLoaded] = {}
         self.asks_restore = False
         self.need_bytes = 10
         self.touches: dict[str, asyncio.Queue[Exception | None]] = {}
@@ -136,6 +137,8 @@ class FakeLoader:
 
     async def restore(self, model: ModelSettings) -> Loaded | None:
         self.log.append(f"restore {model.name}")
+        if model.source.startswith("training:"):
+            return self.kept_of_trainings.get(model.name)
         if self.asks_restore:
             call = Call(model.name)
             self.restores.put_nowait(call)
@@ -147,7 +150,7 @@ class FakeLoader:
 
     async def fetch(self, model: ModelSettings, *, known: str | None, on_progress: OnProgress) -> Artifact | None:
         self.log.append(f"fetch {model.name}")
-        call = Call(model.name, known=known, on_progress=on_progress)
+        call = Call(model.name, known=known, on_progress=on_progress, source=model.source)
         self.fetches.put_nowait(call)
         artifact: Artifact | None = await call.wait()
         return artifact
@@ -161,11 +164,14 @@ class FakeLoader:
         loaded: Loaded = await call.wait()
         return loaded
 
+    async def disown(self, model: ModelSettings, loaded: Loaded) -> None:
+        self.log.append(f"disown {model.name} {loaded.version}")
+
     async def let_go(self, model: ModelSettings) -> None:
         self.log.append(f"let_go {model.name}")
 
     def watch(self, model: ModelSettings) -> AsyncIterator[None] | None:
-        touches = self.touches.get(model.name)
+        touches = self.touches.get(model.source if model.source.startswith("training:") else model.name)
         return _touches(touches) if touches is not None else None
 
     async def clear(self, model: str | None) -> int:

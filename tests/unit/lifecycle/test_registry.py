@@ -49,15 +49,21 @@ async def test_unknown_names_are_refused_everywhere() -> None:
         for call in (
             registry.acquire,
             registry.view,
-            registry.versions,
             registry.load,
             registry.unload,
             registry.reload,
-            registry.rollback,
         ):
             with pytest.raises(UnknownModel, match="no model is named 'nope'"):
                 call("nope")
-        for wait in (registry.wait_ready("nope", 1.0), registry.wait_settled("nope", 1.0), registry.clear("nope")):
+        for wait in (
+            registry.wait_ready("nope", 1.0),
+            registry.wait_settled("nope", 1.0),
+            registry.clear("nope"),
+            registry.versions("nope"),
+            registry.rollback("nope"),
+            registry.activate("nope", "v1"),
+            registry.unpin("nope"),
+        ):
             with pytest.raises(UnknownModel):
                 await wait
 
@@ -152,23 +158,24 @@ async def test_reload_all_leaves_alone_what_was_not_begun_or_is_unloaded() -> No
 
 async def test_the_version_that_serves_is_the_one_that_is_kept() -> None:
     async with Bench() as bench:
-        assert bench.registry.versions("als") == KeptVersions("als")
+        assert await bench.registry.versions("als") == KeptVersions("als")
         await bench.serve("v1", "r1")
         bench.registry.reload("als")
         await bench.serve("v2", "r2")
-        kept = bench.registry.versions("als")
-        assert (kept.model, kept.live, kept.pinned, [each.facts.version for each in kept.versions]) == ("als", "v2", None, ["v2"])
+        kept = await bench.registry.versions("als")
+        assert (kept.model, kept.live, kept.pinned, [each.version for each in kept.versions]) == ("als", "v2", None, ["v2"])
         facts = bench.registry.view("als").loaded
         assert [each.facts for each in kept.versions] == [facts]
         bench.registry.unload("als")
-        assert bench.registry.versions("als").versions == ()
+        assert (await bench.registry.versions("als")).versions == ()
 
 
 async def test_there_is_no_version_to_go_back_to() -> None:
     async with Bench() as bench:
         await bench.serve("v1", "r1")
-        with pytest.raises(NoEarlierVersion, match="no version of als but the one that serves") as caught:
-            bench.registry.rollback("als")
+        for command in (bench.registry.rollback("als"), bench.registry.activate("als", "v1"), bench.registry.unpin("als")):
+            with pytest.raises(NoEarlierVersion, match="no version of als before the one that serves") as caught:
+                await command
         assert caught.value.model == "als"
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
         assert bench.status() == "ready"

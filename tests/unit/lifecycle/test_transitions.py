@@ -83,7 +83,8 @@ def _variants(entry: Entry) -> list[Entry]:
     if phase_of(entry) not in (Phase.LIVE, Phase.FAILED):
         return [entry]
     failed = replace(entry, failure=FAILURE)
-    return [entry, failed, replace(failed, retry_of=entry.attempts_begun)]
+    stands_in = replace(entry, live=replace(entry.live, fallback="training:als")) if entry.live is not None else entry
+    return [entry, failed, replace(failed, retry_of=entry.attempts_begun), stands_in]
 
 
 def test_the_table_is_frozen() -> None:

@@ -22,7 +22,7 @@ from models.estimator import Signature
 from models.forms import ItemForm, RowForm
 from models.turn import Turn
 from service.lifecycle.changes import Subscription
-from service.lifecycle.errors import NoEarlierVersion, UnknownModel
+from service.lifecycle.errors import NoEarlierVersion, UnknownModel, UnknownVersion
 from service.lifecycle.lease import Held, Lease
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Live, Phase
 from service.lifecycle.versions import KeptVersion, KeptVersions
@@ -231,7 +231,7 @@ class FakeRegistry:
     def snapshot(self) -> tuple[ModelView, ...]:
         return tuple(self.view(name) for name in self.entries)
 
-    def versions(self, name: str) -> KeptVersions:
+    async def versions(self, name: str) -> KeptVersions:
         loaded = self.view(name).loaded
         return KeptVersions(name) if loaded is None else KeptVersions(name, loaded.version, versions=(KeptVersion(loaded),))
 
@@ -267,11 +267,24 @@ class FakeRegistry:
     def reload(self, name: str, force: bool = False) -> None:
         self._command("reload", name, force)
 
-    def rollback(self, name: str) -> None:
+    async def rollback(self, name: str, to: str | None = None, *, by: str = "") -> None:
+        self._check_version(name, to)
+        self._command("rollback", name, *(() if to is None else (to,)))
+
+    async def activate(self, name: str, version: str, *, by: str = "") -> None:
+        self._check_version(name, version)
+        self._command("activate", name, version)
+
+    async def unpin(self, name: str, *, by: str = "") -> None:
+        self._check_version(name, None)
+        self._command("unpin", name)
+
+    def _check_version(self, name: str, version: str | None) -> None:
         self.view(name)
         if name not in self.rolled_back:
             raise NoEarlierVersion(name)
-        self._command("rollback", name)
+        if version not in (None, VERSION):
+            raise UnknownVersion(name, str(version))
 
     def reload_all(self, force: bool = True) -> None:
         self.commands.append(("reload_all", force))

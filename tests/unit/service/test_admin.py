@@ -14,6 +14,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from service.admin import guarded
 from service.keys import STOPPING
+from service.lifecycle.errors import ArchiveUnavailable
 from service.lifecycle.state import Entry
 from service.routes.admin import load
 from service.wrong_tokens import FREE
@@ -264,7 +265,41 @@ async def test_a_roll_back_is_answered_like_any_command(client_of: ClientOf) -> 
     status, body, _ = await call(client, "POST", "/models/als/rollback")
     assert (status, body["name"]) == (202, "als")
     assert (await call(client, "POST", "/models/als/rollback?wait=5"))[0] == 200
-    assert registry.commands == [("rollback", "als")] * 2
+    assert (await call(client, "POST", f"/models/als/rollback?to={VERSION}"))[0] == 202
+    assert (await call(client, "POST", "/models/als/rollback?unpin=true"))[0] == 202
+    assert (await call(client, "POST", f"/models/als/activate?version={VERSION}&wait=5"))[0] == 200
+    told = [("rollback", "als"), ("rollback", "als"), ("rollback", "als", VERSION), ("unpin", "als"), ("activate", "als", VERSION)]
+    assert registry.commands == told
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "field"),
+    [
+        ("rollback?to=v0", 404, "to"),
+        ("activate?version=v0", 404, "version"),
+        (f"rollback?to={VERSION}&unpin=true", 422, "to"),
+        ("rollback?unpin=perhaps", 422, "unpin"),
+        ("activate", 422, "version"),
+        ("activate?version=", 422, "version"),
+        (f"activate?version={VERSION}&to={VERSION}", 422, "to"),
+    ],
+)
+async def test_a_version_that_is_not_kept_is_named_by_its_parameter(client_of: ClientOf, address: str, status: int, field: str) -> None:
+    registry = FakeRegistry(live())
+    registry.rolled_back = ["als"]
+    told, problem, _ = await call(await client_of(registry, token=TOKEN), "POST", f"/models/als/{address}")
+    assert (told, problem["field"]) == (status, field)
+    assert registry.commands == []
+
+
+async def test_an_archive_that_cannot_be_read_is_503(client_of: ClientOf) -> None:
+    registry = FakeRegistry(live())
+    registry.failing = ArchiveUnavailable("als cannot be read: Input/output error")
+    client = await client_of(registry, token=TOKEN)
+    for method, path in (("GET", "/models/als/versions"), ("POST", "/models/als/rollback")):
+        status, problem, _ = await call(client, method, path)
+        assert (status, problem["type"]) == (503, "urn:holdfast:problem:store-unavailable")
+        assert "Input/output error" in problem["detail"]
 
 
 async def test_the_versions_that_are_kept(client_of: ClientOf) -> None:
@@ -272,7 +307,8 @@ async def test_the_versions_that_are_kept(client_of: ClientOf) -> None:
     client = await client_of(registry)
     _, body, _ = await call(client, "GET", "/models/als/versions", {})
     of_it = {"revision": "etag:1", "family": "factors", "loaded_at": "2023-11-14T22:13:20.000Z", "artifact_bytes": 1000}
-    version = {"version": VERSION, "live": True, "pinned": False, **of_it, "segment_bytes": 500, "metrics": None}
+    untrained = ("metrics", "published_at", "trained_at", "algorithm", "parameters", "verdict", "withdrawn")
+    version = {"version": VERSION, "live": True, "pinned": False, **of_it, "segment_bytes": 500, **dict.fromkeys(untrained)}
     assert body == {"model": "als", "live": VERSION, "pinned": None, "versions": [version]}
     _, body, _ = await call(client, "GET", "/models/bpr/versions", {})
     assert body == {"model": "bpr", "live": None, "pinned": None, "versions": []}

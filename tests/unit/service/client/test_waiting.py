@@ -238,7 +238,16 @@ def test_a_server_that_stays_away_is_not_waited_for_for_ever() -> None:
 
 @pytest.mark.parametrize(
     ("word", "arguments", "is_safe"),
-    [("load", (), True), ("unload", (), True), ("reload", (False,), True), ("reload", (True,), False), ("rollback", (), False)],
+    [
+        ("load", (), True),
+        ("unload", (), True),
+        ("reload", (False,), True),
+        ("reload", (True,), False),
+        ("rollback", (None, False), False),
+        ("rollback", ("v1", False), True),
+        ("rollback", (None, True), True),
+        ("activate", ("v1",), True),
+    ],
 )
 def test_a_command_is_sent_again_only_where_that_does_no_harm(word: str, arguments: tuple[Any, ...], is_safe: bool) -> None:
     ready = told(202, model())

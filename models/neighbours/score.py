@@ -3,8 +3,8 @@
 Covers: profiles of liked items and of users with a history, similar items, explanations. Does not cover: how alike two items
 are (`models.neighbours.relations`), ranking (`models.recommender`), how the arrays came to be (`models.neighbours.pack`).
 
-Someone who likes the items L: the score of item i is the mean over L of s(l, i) for content, the sum for implicit's item-item
-models, where a user's own weights multiply it (`ItemItemRecommender.recommend` of implicit: user_items @ similarity).
+Someone who likes the items L: the score of item i is the mean over L of s(l, i) for content, weighted by a user's own weights; the
+sum for implicit's item-item models, where they multiply it (`ItemItemRecommender.recommend` of implicit: user_items @ similarity).
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from .similarity import DenseSimilarity, DenseWeights, SparseSimilarity
 
 
 class Profile(NamedTuple):
-    """A subject's state: item rows (distinct) and what each of them counts."""
+    """A subject's state: item rows (distinct), what each of them counts, and what that was divided by (by their sum, for a mean)."""
 
     rows: Rows
     weights: Weights
+    total: float = 1.0
 
 
 class NeighbourScorer(TabledRecommender):
@@ -79,20 +80,23 @@ class NeighbourScorer(TabledRecommender):
             return None
         items, weights = self._seen.row(row)
         rows = items.astype(np.int64)
-        return Subject(Profile(rows, weights.astype(np.float64)), rows)
+        return Subject(self._profile(rows, weights.astype(np.float64)), rows)
 
     def liking(self, rows: Rows) -> Subject:
-        weight = 1.0 / len(rows) if self._combines == "mean" else 1.0
-        return Subject(Profile(rows, np.full(len(rows), weight)), rows)
+        return Subject(self._profile(rows, np.ones(len(rows))), rows)
+
+    def _profile(self, rows: Rows, weights: Weights) -> Profile:
+        total = float(weights.sum()) if self._combines == "mean" else 1.0
+        return Profile(rows, weights / total, total) if total > 0 else Profile(rows, weights)
 
     def joined(self, subject: Subject | None, new: Additions) -> Subject:
         """What is new joins the profile with its weights."""
         if subject is None:
-            weights = new.weights / new.weights.sum() if self._combines == "mean" else new.weights
-            return Subject(Profile(new.rows, weights), new.rows)
-        rows, weights = np.concatenate((subject.history, new.rows)), np.concatenate((subject.state.weights, new.weights))
+            return Subject(self._profile(new.rows, new.weights), new.rows)
+        known: Profile = subject.state
+        rows, weights = np.concatenate((subject.history, new.rows)), np.concatenate((known.weights * known.total, new.weights))
         order = np.argsort(rows, kind="stable")
-        return Subject(Profile(rows[order], weights[order]), rows[order])
+        return Subject(self._profile(rows[order], weights[order]), rows[order])
 
     def item(self, row: int) -> Subject:
         rows = np.array([row], np.int64)
@@ -132,7 +136,7 @@ def warm(scorer: NeighbourScorer) -> dict[str, Any]:
     relation, are_listed = scorer._relation, isinstance(scorer._relation, (SparseSimilarity, DenseWeights))
     found = []
     for subject in _sampled_subjects(scorer):
-        rows, weights = subject.state
+        rows, weights, _ = subject.state
         if are_listed:  # few items have a score: they are looked for, not met by chance
             line = relation.sums(rows, weights)
             line[rows] = np.nan

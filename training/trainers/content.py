@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.column_kinds import encode
-from training.bundles import Cells, neighbours_bundle
+from training.bundles import neighbours_bundle
 from training.dataset.base import Items
 from training.errors import Untrainable
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
@@ -79,7 +79,7 @@ class Content:
             },
             features=features.shape[1],
             liked="mean",
-            seen=_shares(scaled(ask.seen, chosen["weights"])),
+            seen=scaled(ask.seen, chosen["weights"]),
             algorithm="content",
             details={"features": features.shape[1], "terms": 0 if text is None else len(text.terms)},
         )
@@ -90,14 +90,6 @@ class Content:
             "items_without_features": int((np.diff(features.indptr) == 0).sum()),
         }
         return Trained(bundle, dict(chosen), notes)
-
-
-def _shares(seen: Cells) -> Cells:
-    """What each of a user's items counts in the user's profile: weights that add up to 1."""
-    owners = np.repeat(np.arange(len(seen.indptr) - 1), np.diff(seen.indptr))
-    weights = seen.weights.astype(np.float64)
-    totals = np.bincount(owners, weights, len(seen.indptr) - 1)
-    return seen._replace(weights=(weights / totals[owners]).astype(np.float32))
 
 
 def _text(items: Items, chosen: Mapping[str, Any]) -> Text | None:

@@ -261,7 +261,7 @@ def test_neighbours_take_what_is_new_into_the_profile(liked: str) -> None:
     scorer = neighbours_of("similarity", matrix, liked=liked, users=users)
     items = range(1000, 1040)
     added = 2.0 * matrix[4] + matrix[9] + 2.0 * matrix[3] + matrix[11] + 0.5 * matrix[30]
-    np.testing.assert_allclose(scores_of(scorer, 1, did(items)), added)
+    np.testing.assert_allclose(scores_of(scorer, 1, did(items)), added / (6.5 if liked == "mean" else 1.0))
     assert ask(scorer, 1, did(items, {4: 7.0})) == of(scorer.recommend(Query([1], k=1000))[0])
     alone = (2.0 * matrix[3] + matrix[11] + 0.5 * matrix[30]) / (3.5 if liked == "mean" else 1.0)
     np.testing.assert_allclose(scores_of(scorer, STRANGER, did(items)), alone)
@@ -344,12 +344,11 @@ def test_what_is_liked_joins_what_was_done_lately() -> None:
 
 
 def test_additions_are_rows_in_order() -> None:
-    found = Additions.of(
-        [Recent("b", 1.0, 0.0), Recent("?", 1.0, 0.0), Recent("a", 2.0, 0.0), Recent("b", 0.5, 0.0)],
-        lambda id: {"a": 1, "b": 7}.get(str(id)),
-    )
+    rows: dict[Id, int] = {"a": 1, "b": 7}
+    met = [("b", 1.0), ("?", 1.0), ("a", 2.0), ("b", 0.5)]
+    found = Additions.of([Recent(item, weight, 0.0) for item, weight in met], lambda item: rows.get(item))
     assert found.rows.tolist() == [1, 7] and found.weights.tolist() == [2.0, 1.5] and found
-    assert not Additions.of([], lambda id: 1)
+    assert not Additions.of([], lambda item: 1)
 
 
 def test_rows_are_looked_up_in_a_history() -> None:

@@ -93,8 +93,8 @@ def neighbours_bundle(
 ) -> Bundle:
     """A bundle of the family `neighbours`: a score is what someone's items add up to, by how alike items are.
 
-    relation: "similarity", "sparse similarity", "neighbours", "features" or "sparse features", with the arrays it wants
-    (`models.neighbours.relations`), rows as in `dataset`; sparse features want their number in `features`. liked: "mean" or
+    relation: "similarity", "weights", "sparse similarity", "neighbours", "features" or "sparse features", with the arrays it
+    wants (`models.neighbours.relations`), rows as in `dataset`; sparse features want their number in `features`. liked: "mean" or
     "sum" of several. seen: what users have and how much each counts, None for a model that knows no users.
     """
     arrays: Arrays = {name: np.ascontiguousarray(array) for name, array in relation_arrays.items()}

@@ -16,7 +16,7 @@ from models.bundle import BadBundle, Bundle
 from models.recommender import Rows
 
 from .features import DenseFeatures, SparseFeatures
-from .similarity import DenseSimilarity, SparseSimilarity
+from .similarity import DenseSimilarity, DenseWeights, SparseSimilarity
 
 Weights = NDArray[np.float64]
 
@@ -56,6 +56,8 @@ def open_relation(bundle: Bundle, count: int) -> Relation:
     kind = bundle.meta.get("relation")
     if kind == "similarity":
         return DenseSimilarity(bundle, count)
+    if kind == "weights":
+        return DenseWeights(bundle, count)
     if kind in ("sparse similarity", "neighbours"):
         return SparseSimilarity(bundle, count, keeps_zeros=kind != "neighbours")
     if kind == "features":

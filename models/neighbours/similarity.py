@@ -51,6 +51,22 @@ class DenseSimilarity:
         return self.count
 
 
+class DenseWeights(DenseSimilarity):
+    """(n, n) what having the item of a row says for that of a column, on no scale and not symmetric (EASE).
+
+    An item of which nothing is known is NaN in its row and column: it adds nothing to a profile, and has no score.
+    """
+
+    def _sums(self, rows: Rows, weights: Weights, at: Rows | slice, width: int) -> NDArray[np.float64]:
+        is_known = np.isfinite(self._matrix[rows, rows])
+        if not is_known.any():
+            return np.full(width, np.nan)
+        return super()._sums(rows[is_known], weights[is_known], at, width)
+
+    def alike(self, rows: Rows) -> NDArray[np.float64]:
+        return scaled_by_peaks(self.pairs(rows, rows), np.array([np.nanmax(np.abs(self._matrix[row])) for row in rows.tolist()]))
+
+
 class SparseSimilarity:
     """(n, n) by rows. `keeps_zeros`: an absent entry is a similarity of 0, else it is none (a list of nearest neighbours)."""
 
@@ -86,17 +102,24 @@ class SparseSimilarity:
         return found
 
     def alike(self, rows: Rows) -> NDArray[np.float64]:
-        """Neighbours' weights are on no scale (BM25) and an item may be missing from the list of its neighbour: each is divided
-        by the root of the greatest of either item, and the greater of both directions counts.
-        """
         pairs = self.pairs(rows, rows)
         if self._keeps_zeros:
             return pairs
-        peaks = np.array([np.abs(self._matrix.row(row)[1].astype(np.float64)).max(initial=0.0) for row in rows.tolist()])
-        scale = np.divide(1.0, np.sqrt(peaks), out=np.zeros(len(rows)), where=peaks > 0)
-        alike: NDArray[np.float64] = np.clip(np.maximum(pairs, pairs.T) * scale[:, np.newaxis] * scale, -1.0, 1.0)
-        np.fill_diagonal(alike, 1.0)
-        return alike
+        return scaled_by_peaks(
+            pairs, np.array([np.abs(self._matrix.row(row)[1].astype(np.float64)).max(initial=0.0) for row in rows.tolist()])
+        )
 
     def work(self) -> int:
         return 4 * self.count + len(self._matrix.indices) // max(1, self.count)
+
+
+def scaled_by_peaks(pairs: NDArray[np.float64], peaks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, n) weights on a scale where 1 is the same, by the (n,) greatest weight of each item.
+
+    Neighbours' weights are on no scale (BM25), and an item may be missing from the list of its neighbour: each is divided by the
+    root of the greatest of either item, and the greater of both directions counts.
+    """
+    scale = np.divide(1.0, np.sqrt(peaks), out=np.zeros(len(peaks)), where=peaks > 0)
+    alike: NDArray[np.float64] = np.clip(np.maximum(pairs, pairs.T) * scale[:, np.newaxis] * scale, -1.0, 1.0)
+    np.fill_diagonal(alike, 1.0)
+    return alike

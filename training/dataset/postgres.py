@@ -16,10 +16,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from config.schema import DataSettings
 from loaders.errors import MissingLibrary
+from training.addresses import without_password
 from training.dataset.base import Dataset
 from training.dataset.building import BATCH_ROWS, DatasetBuilder
 from training.dataset.columns import Place, Table
@@ -143,13 +143,4 @@ class PostgresReader:
         """The error's words, and its hint; never the password."""
         parts = (str(error) or type(error).__name__, getattr(error, "detail", None), getattr(error, "hint", None))
         text = ". ".join(part.rstrip(".") for part in parts if part)
-        for secret in _passwords(self._data.url):
-            text = text.replace(secret, "***")
-        return text
-
-
-def _passwords(url: str) -> tuple[str, ...]:
-    """What the address has for a password, as it is written and as it is meant."""
-    rest = url.partition("://")[2]
-    written = rest.rpartition("@")[0].partition(":")[2]
-    return tuple(secret for secret in {written, unquote(written)} if secret)
+        return without_password(text, self._data.url)

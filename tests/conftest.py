@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests import chromium
+from tests.doubles.postgres import postgres, postgres_server
 from tests.leaks import KINDS, Census, Reaper, leaks_since
 from tests.support import ROOT
+
+__all__ = ["postgres", "postgres_server"]  # fixtures, for every test
 
 PROJECT_NAMES = re.compile(
     r"HOLDFAST_.*|MODEL_.*_URL|ALS_MODEL_PATH|ADMIN_LOAD_TOKEN(_FILE)?|CREDENTIALS_DIRECTORY|NOTIFY_SOCKET|WATCHDOG_(USEC|PID)"

@@ -30,6 +30,8 @@ KINDS = ("process", "thread", "fd", "segment")
 
 # Threads of libraries that by design live as long as the process.
 LASTING_THREADS = ("TMonitor",)
+# Servers of the whole session, by process id: they make and end processes as they please. Who starts one adds it.
+LASTING_PROCESSES: set[int] = set()
 # Descriptors that a native runtime (tokio in obstore and watchfiles) opens once, with the threads it starts.
 RUNTIME_FDS = ("anon_inode:[eventpoll]", "anon_inode:[eventfd]", "socket:")
 
@@ -135,8 +137,12 @@ def _state(pid: int) -> str:
 
 def _processes() -> dict[tuple[int, float], str]:
     found = {}
-    for child in psutil.Process().children(recursive=True):
+    lasting = set(LASTING_PROCESSES)
+    for child in psutil.Process().children(recursive=True):  # a parent before its children
         try:
+            if child.pid in lasting or child.ppid() in lasting:
+                lasting.add(child.pid)
+                continue
             words = " ".join(child.cmdline()) or child.name()
         except psutil.ZombieProcess:  # before NoSuchProcess, whose subclass it is
             words = "ended, but nobody waited for it"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset.base import Features, Fingerprint, Id, Interactions, Items
+from training.dataset.columns import holds_categories
 
 Hashes = NDArray[np.uint64]
 _AT_ONCE = 1 << 17
@@ -60,8 +61,10 @@ def _sum_of_interactions(interactions: Interactions, users: Hashes, items: Hashe
 
 
 def _sum_of_items(items: Items, hashes: Hashes) -> list[int]:
+    # How a database writes several categories (a list, a text) is not content.
+    columns = sorted((name, values) for name, values in items.columns.items() if not holds_categories(name))
     told = [
-        _canonical([sorted(categories), sorted((name, values[row]) for name, values in items.columns.items() if values[row] is not None)])
+        _canonical([sorted(categories), [(name, values[row]) for name, values in columns if values[row] is not None]])
         for row, categories in enumerate(items.categories)
     ]
     return [len(told), _sum(_mixed(hashes, _hashes(told)))]

@@ -19,7 +19,7 @@ from loaders import walls
 from loaders.errors import FAILURES
 from loaders.wire import ChildEnd, WireError
 from training.errors import TRAINING_FAILURES
-from training.telling import Secrets, Telling, log_to_stdout
+from training.telling import Secrets, Telling, Wire, log_to_stdout
 
 _SAMPLE_S = 0.05
 _OPEN_FILES = 256
@@ -61,7 +61,7 @@ def _sample(memory: walls.PrivateMemory) -> None:
         memory.sample()
 
 
-def report(wire: ChildEnd, error: BaseException, memory: walls.PrivateMemory, secrets: Secrets) -> int:
+def report(wire: Wire, error: BaseException, memory: walls.PrivateMemory, secrets: Secrets) -> int:
     """Send the error frame for a failure; 0 if it was sent."""
     try:
         type, message, detail = described(error)

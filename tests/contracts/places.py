@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,12 +17,14 @@ from uuid import uuid4
 import pytest
 import trustme
 
-from config.schema import ModelSettings, S3Settings, Settings
+from config.schema import ModelSettings, S3Settings, Settings, StoreSettings
+from loaders.published import MODEL_FILE, PublishedFolder, PublishedVersion
 from loaders.sources import Source, open_source
 from tests.doubles.drive import DriveDouble, DriveFile, environment_of
 from tests.doubles.faults import FaultProxy
 from tests.doubles.files import FileServer, Served
 from tests.doubles.s3_server import S3Service
+from training.publish import publish, stage_folder, write_record
 
 PATH = "/models/als.pkl"
 DRIVE_ID = "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv"
@@ -78,6 +81,39 @@ class FilePlace(Place):
     def allow(self) -> None:
         os.seteuid(os.getuid())
         self.path.parent.chmod(0o700)
+
+
+class TrainingPlace(Place):
+    """What a training publishes: each content is another version, which never changes."""
+
+    def __init__(self, store: Path) -> None:
+        self.folder = PublishedFolder(store, "als")
+        self.source = source_at("training:als", Settings(store=StoreSettings(path=store)))
+        self._count = 0
+
+    async def put(self, content: bytes) -> None:
+        self._count += 1
+        version = f"20260101T000000-{self._count:06x}"
+        staging = stage_folder(self.folder.path.parent, "als", version)
+        (staging / MODEL_FILE).touch(0o600)
+        (staging / MODEL_FILE).write_bytes(content)
+        unmeasured = {"algorithm": "als", "family": "factors", "code_version": "", "split": "time", "sha256": ""}
+        times = {"trained_at": 0.0, "published_at": 0.0, "seconds": 0.0, "cut_at": None}
+        write_record(staging, PublishedVersion(version, "als", bytes=len(content), peak_bytes=None, **unmeasured, **times))  # type: ignore[arg-type]
+        publish(self.folder.path.parent, "als", staging, 1)
+
+    async def remove(self) -> None:
+        shutil.rmtree(self.folder.path)
+
+    async def deny(self) -> None:
+        self.folder.path.chmod(0o000)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+
+    def allow(self) -> None:
+        os.seteuid(os.getuid())
+        if self.folder.path.exists():
+            self.folder.path.chmod(0o700)
 
 
 class WebPlace(Place):
@@ -164,6 +200,15 @@ async def file_place(folder: Path, service: S3Service, environment: pytest.Monke
 
 
 @asynccontextmanager
+async def training_place(folder: Path, service: S3Service, environment: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    place = TrainingPlace(folder / "published")
+    try:
+        yield place
+    finally:
+        place.allow()
+
+
+@asynccontextmanager
 async def http_place(folder: Path, service: S3Service, environment: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     async with FileServer() as server, FaultProxy(server.address) as faults:
         yield WebPlace(server, faults, "http")
@@ -200,5 +245,6 @@ PLACES: dict[str, Callable[[Path, S3Service, pytest.MonkeyPatch], AbstractAsyncC
     "https": https_place,
     "s3": s3_place,
     "gdrive": gdrive_place,
+    "training": training_place,
 }
 """One for each scheme of `loaders.sources.SOURCES`; `test_sources` fails while one is missing."""

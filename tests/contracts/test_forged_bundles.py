@@ -1,6 +1,7 @@
-"""What every family owes to a segment that a compromised child wrote: it is refused, or it answers; it never breaks.
+"""What every family owes to a segment that a compromised child wrote, and to a bundle file of anybody's: it is refused, or it answers;
+it never breaks.
 
-Each example's good bundle, some array of it damaged, opened and asked. A run is the same each time; SEEDS is to be raised
+Each example's good bundle, some array or some word of it damaged, opened and asked. A run is the same each time; SEEDS is to be raised
 for a longer search. Does not cover: what each family refuses by name (`tests/unit/models/test_*_forged.py`).
 """
 
@@ -10,16 +11,15 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import FAMILIES
 from models.base import Predictions, Query, RequestError
 from models.bundle import BadBundle, Bundle
+from models.opening import open_scorer_of, warm_scorer
 from tests.contracts.families import EstimatorExample, RecommenderExample, example, examples
 from tests.unit.models.building import packed
 
@@ -80,10 +80,40 @@ def test_a_bundle_with_a_damaged_array_is_refused_or_answers(family: str, name: 
             ask(Bundle(family, {**bundle.arrays, which: forged}, bundle.meta, bundle.details), made)
 
 
+STRANGE: tuple[Any, ...] = (None, True, 0, -1, 1 << 62, 0.5, "", "x", [], [[]], {}, {"a": 1})
+
+
+def reworded(rng: np.random.Generator, words: Any) -> Any:
+    """The same with one value of it, at any depth, replaced by another, or left out."""
+    parts = list(words) if isinstance(words, dict) else range(len(words)) if isinstance(words, list) else []
+    if not parts or rng.random() < 0.2:
+        return STRANGE[int(rng.integers(len(STRANGE)))]
+    which = parts[int(rng.integers(len(parts)))]
+    if rng.random() < 0.1:
+        rest = [each for each in parts if each != which]
+        return {each: words[each] for each in rest} if isinstance(words, dict) else [words[each] for each in rest]
+    changed = dict(words) if isinstance(words, dict) else list(words)
+    changed[which] = reworded(rng, words[which])
+    return changed
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("family", "name"), examples(), ids=[f"{family}-{name}" for family, name in examples()])
+def test_a_bundle_with_damaged_words_is_refused_or_answers(family: str, name: str) -> None:
+    made, bundle = good(family, name)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        meta = {word: reworded(rng, value) if rng.random() < 0.4 else value for word, value in bundle.meta.items()}
+        with told(f"{meta}, seed {seed}"):
+            ask(Bundle(family, bundle.arrays, meta, bundle.details), made)
+
+
 def ask(bundle: Bundle, made: Any) -> None:
     """Refused as a whole, or each question answered in JSON, or refused by a field."""
     try:
-        scorer = import_module(f"{FAMILIES[bundle.family]}.score").open_scorer(bundle)
+        scorer: Any = open_scorer_of(bundle)
+        with np.errstate(all="ignore"):  # as in the child
+            warm_scorer(bundle.family, scorer)
     except BadBundle:
         return
     asks = estimator_questions(scorer, made) if isinstance(made, EstimatorExample) else recommender_questions(scorer, made)

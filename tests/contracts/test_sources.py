@@ -27,6 +27,7 @@ from loaders.errors import (
     SourceUnavailable,
     TooLarge,
 )
+from loaders.fetching import LOCAL
 from loaders.sources import SOURCES, Fetched, Limits, Revision
 from tests.contracts.places import PLACES, Place
 from tests.doubles.faults import FaultProxy
@@ -37,6 +38,8 @@ MIB = 1 << 20
 SIZE = 3 * MIB
 LIMITS = Limits(max_bytes=16 * MIB, stall_timeout_s=10.0, total_timeout_s=60.0)
 HALF_WAY = 3 * MIB // 2
+LINKED = ("training",)
+"""Schemes whose artifacts lie in the store's file system already, and get another name there."""
 
 
 def artifact(seed: int) -> bytes:
@@ -67,10 +70,10 @@ async def service() -> AsyncIterator[S3Service]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Over every scheme; where faults of a network are the subject, over those that have one."""
+    """Over every scheme; where faults of a network are the subject, or the room for a copy, over those that have one."""
     if "place" in metafunc.fixturenames:
-        has_network = "faults" in metafunc.fixturenames
-        metafunc.parametrize("place", sorted(set(SOURCES) - {"file"} if has_network else SOURCES), indirect=True)
+        without = LOCAL if "faults" in metafunc.fixturenames else LINKED if "copies" in metafunc.fixturenames else ()
+        metafunc.parametrize("place", sorted(set(SOURCES) - set(without)), indirect=True)
 
 
 @pytest_asyncio.fixture
@@ -86,6 +89,11 @@ async def place(
 def faults(place: Place) -> FaultProxy:
     assert place.faults is not None
     return place.faults
+
+
+@pytest.fixture
+def copies() -> None:
+    """Asked for where the artifact needs room of its own."""
 
 
 @pytest.fixture
@@ -327,7 +335,7 @@ async def test_disk_full(place: Place, tiny_disk: Path) -> None:
     assert story.done == 0  # known before the body was read
 
 
-async def test_disk_full_by_the_numbers(place: Place, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_disk_full_by_the_numbers(place: Place, into: Path, copies: None, monkeypatch: pytest.MonkeyPatch) -> None:
     class Disk:
         f_bavail, f_frsize = 100, 4096
 

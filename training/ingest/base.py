@@ -7,7 +7,7 @@ interaction has on the wire (`service.schemas.interactions`).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 Id = int | str
@@ -79,7 +79,7 @@ class Ingest(Protocol):
         """
         ...
 
-    def recent(self, limit: int) -> AsyncIterator[list[Interaction]]:
+    def recent(self, limit: int) -> AsyncGenerator[list[Interaction], None]:
         """The latest rows of the table by `ts`, latest first, in runs; rows that are no interactions are left out."""
         ...
 

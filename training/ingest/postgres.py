@@ -8,7 +8,7 @@ request to the next, so that a pooler may stand between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -92,7 +92,7 @@ class PostgresIngest:
                     await connection.execute(columns.insert_into(self._table), *arrays)
         return Appended(len(rows)) if before is None else Appended(before, is_duplicate=True)
 
-    async def recent(self, limit: int) -> AsyncIterator[list[Interaction]]:
+    async def recent(self, limit: int) -> AsyncGenerator[list[Interaction], None]:
         async with self._connection() as connection:
             found = {name for name, _, _ in await connection.fetch(_COLUMNS, self._table)}
             if not {"user_id", "item_id", "ts"} <= found:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,7 @@ class SqliteIngest:
     async def append(self, rows: Sequence[Interaction], key: Key | None = None) -> Appended:
         return await self._aside(partial(self._append, rows, key))
 
-    async def recent(self, limit: int) -> AsyncIterator[list[Interaction]]:
+    async def recent(self, limit: int) -> AsyncGenerator[list[Interaction], None]:
         database = await self._aside(self._reading)
         if database is None:
             return

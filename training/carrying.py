@@ -134,6 +134,8 @@ class Carrier:
         settings = self._settings.training[run.training]
         folder = PublishedFolder(self._store, run.training)
         champion = folder.current()
+        if champion is not None and folder.withdrawn(champion) is not None:
+            champion = None  # it is named for want of another, and serves nobody
         # What was published and is gone is made again; and who asks for a run where nothing serves, wants to see why.
         is_gone = last is not None and last.version is not None and last.version not in folder.names()
         is_wanted = champion is None and run.cause in (RunCause.COMMAND, RunCause.FALLBACK)

@@ -64,14 +64,13 @@ def stand_in(model: ModelSettings) -> ModelSettings:
 def falls_back(model: ModelSettings, entry: Entry, type: str, *, is_final: bool) -> bool:
     """Whether an attempt whose source failed goes on with the fallback. `is_final`: its class is not tried again by itself.
 
-    Only while nothing serves, or nothing better. A model whose own source is the training falls back to it (is trained) only
-    while that has published nothing.
+    Only while nothing serves, or nothing better. A model whose own source is the training falls back to it (is trained) while that
+    has published nothing, or nothing that is fit to serve.
     """
     if not model.fallback or (entry.live is not None and entry.live.fallback is None):
         return False
-    if model.fallback == model.source:
-        return type == NOT_PUBLISHED
-    return type in _MISSING or (is_final and type in _INVALID)
+    missing = {NOT_PUBLISHED} if model.fallback == model.source else _MISSING
+    return type in missing or (is_final and type in _INVALID)
 
 
 def is_unfit(type: str, *, is_final: bool) -> bool:

@@ -27,6 +27,7 @@ from .events import (
     Waiting,
     Withdrawn,
 )
+from .fallback import training_of
 from .moves import Step, begin, check, end, retire, tell
 from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, count_failures, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
@@ -166,8 +167,13 @@ def succeeded(entry: Entry, event: Succeeded, now: float) -> Step:
     tally = replace(entry.tally, loads=entry.tally.loads + 1)
     attempt = running(entry)
     entry = replace(entry, live=Live(event.version, event.revision, now, event.fallback), owed=0, tally=tally)
-    stands = attempt.because if event.fallback is not None else attempt.withdrawn
+    stands = attempt.because if event.fallback is not None else _newer(attempt.withdrawn, event.revision)
     return _served(entry, now, stands, (Publish(event.version), *drained))
+
+
+def _newer(withdrawn: Failure | None, revision: str) -> Failure | None:
+    """What was withdrawn, if that version is newer than the one of this revision: names of versions sort by age."""
+    return withdrawn if withdrawn is not None and (withdrawn.revision or "") > revision else None
 
 
 def _served(entry: Entry, now: float, stands: Failure | None, actions: tuple[Action, ...] = ()) -> Step:
@@ -211,7 +217,8 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
     failure, delay_s = _failure(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
-    is_of_source = attempt.because is None or attempt.because.revision is None
+    behind = attempt.because.revision if attempt.because is not None else None
+    is_of_source = behind is None or training_of(behind) is not None
     rejected = failure if delay_s is None and event.revision and is_of_source else entry.rejected
     if delay_s is None and attempt.retry_s is not None:
         delay_s = attempt.retry_s

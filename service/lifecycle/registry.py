@@ -16,7 +16,7 @@ from config.schema import ModelSettings
 
 from .changes import Bell, Subscription
 from .errors import NoEarlierVersion, UnknownModel, UnknownVersion
-from .events import Event, LoadCommanded, ReloadCommanded, Requested, UnloadCommanded
+from .events import Event, LoadCommanded, ReloadCommanded, Requested, SourceTouched, UnloadCommanded
 from .fallback import PUBLISHED, trainings_behind
 from .lease import Held, Lease
 from .parts import Part, effective_entry
@@ -64,6 +64,10 @@ class Registry(Protocol):
 
     def reload(self, name: str, force: bool = False) -> None:
         """Ask the source again; unchanged makes no new version unless `force`."""
+        ...
+
+    def source_changed(self, name: str) -> None:
+        """Ask the source again, as its watch would: what serves, failed, or is on its way; nothing that nobody wants loaded."""
         ...
 
     async def rollback(self, name: str, to: str | None = None, *, by: str = "") -> None:
@@ -232,6 +236,10 @@ class LocalRegistry:
     def reload(self, name: str, force: bool = False) -> None:
         self.current(name)
         self._dispatch(name, ReloadCommanded(force))
+
+    def source_changed(self, name: str) -> None:
+        self.current(name)
+        self._dispatch(name, SourceTouched())
 
     async def rollback(self, name: str, to: str | None = None, *, by: str = "") -> None:
         archive, training = self._archive_of(name)

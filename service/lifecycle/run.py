@@ -145,8 +145,9 @@ class AttemptRun:
     async def _fall_back(self, workshop: Workshop, error: LoadError, in_vain: Failure | None) -> None:
         """Take what the training has published, else train; once: what then does not serve would not the next time either."""
         model, because = stand_in(self.model), "nothing is published yet"
-        if model.source != self.model.source:
+        if error.type != NOT_PUBLISHED or model.source != self.model.source:
             because = f"the source failed: {error.type}: {error.message}"
+        if model.source != self.model.source:
             try:
                 await self._bring_from(model)
                 return
@@ -174,16 +175,16 @@ class AttemptRun:
                 await self._load_from(model)
                 return
             except LoadError as error:
-                version = await self._take_back(model, error)
-                if version is None or version in taken_back:
+                version = await self._take_back(model, error, taken_back)
+                if version is None:
                     raise
                 taken_back.add(version)
 
-    async def _take_back(self, model: ModelSettings, error: LoadError) -> str | None:
-        """Have a published version that proved unfit withdrawn; which one it was, or None where that cannot help."""
+    async def _take_back(self, model: ModelSettings, error: LoadError, taken_back: Collection[str]) -> str | None:
+        """Have a published version that proved unfit withdrawn; which one it was, or None where that cannot help (any more)."""
         revision, entry = self._revision_of(error), self.entry()
         training, version = training_of(model.source), training_of(revision or "")
-        if self.workshop is None or training is None or version is None or revision is None:
+        if self.workshop is None or training is None or version is None or revision is None or version in taken_back:
             return None
         serving = training_of(entry.live.revision) if entry.live is not None else None
         if serving == version or not is_unfit(error.type, is_final=is_final(entry, error.type, revision)):

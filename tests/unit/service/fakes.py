@@ -267,6 +267,9 @@ class FakeRegistry:
     def reload(self, name: str, force: bool = False) -> None:
         self._command("reload", name, force)
 
+    def source_changed(self, name: str) -> None:
+        self._command("source_changed", name)
+
     async def rollback(self, name: str, to: str | None = None, *, by: str = "") -> None:
         self._check_version(name, to)
         self._command("rollback", name, *(() if to is None else (to,)))

@@ -42,9 +42,9 @@ def read_folder(folder: Path) -> LeaveOneOut:
     negatives = {}
     with _only(folder, "test.negative").open(encoding="utf-8") as lines:
         for line in lines:
-            pair, *others = line.split()
+            pair, *sampled = line.rstrip().split("\t")
             user, item = pair.strip("()").split(",")
-            negatives[int(user), int(item)] = np.array(others, np.int64)
+            negatives[int(user), int(item)] = np.array(sampled, np.int64)
     users = np.unique(np.concatenate((train[:, 0], positives[:, 0])))
     items = np.unique(np.concatenate((train[:, 1], positives[:, 1], *negatives.values())))
     tests = []

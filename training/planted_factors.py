@@ -29,7 +29,7 @@ SPAN_S = 180 * 86_400.0
 _CATEGORIES, _TAGS, _TAGS_EACH = 12, 24, 2
 _AGES, _REGIONS = 6, 8
 _WORDS, _WORDS_EACH, _STRAY_WORDS, _EMPTY_WORDS, _EMPTY_WORDS_EACH = 10, 4, 2, 40, 4
-_POPULARITY_SLOPE = 0.5
+_POPULARITY_SLOPE = 0.25
 _SYLLABLES = ("ba", "de", "fi", "go", "ku", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "wo", "xu", "za")
 
 
@@ -56,11 +56,11 @@ class PlantedFactors:
 
 def plant_factors(
     *,
-    users: int = 3_000,
-    items: int = 1_200,
-    factors: int = 6,
-    likes_per_user: int = 60,
-    contrast: float = 6.0,
+    users: int = 4_000,
+    items: int = 2_000,
+    factors: int = 4,
+    likes_per_user: int = 50,
+    purity: float = 20.0,
     own_share: float = 0.2,
     holdout: float = 0.1,
     cold_share: float = 0.0,
@@ -68,15 +68,15 @@ def plant_factors(
 ) -> PlantedFactors:
     """Draw data; the same arguments give the same ones.
 
-    factors: tastes. contrast: the greater, the purer are mixtures and tastes. own_share: how much of users and items no feature
-    tells, 0..1 of the variance. holdout: share of the warm interactions that is held out. cold_share: of items, and of users.
+    factors: tastes. purity: the greater, the fewer tastes a feature speaks for. own_share: how much of users and items no feature
+    tells, 0..1. holdout: share of the warm interactions that is held out. cold_share: of items, and of users.
     """
     rng = np.random.default_rng(seed)
     category, item_features = _item_features(rng, items)
     user_features = _user_features(rng, users)
-    user_factors = _shares(rng, user_features, factors, contrast, own_share)
+    user_factors = _shares(rng, user_features, factors, purity, own_share)
     popularity = (1.0 + rng.permutation(items) / 10.0) ** -_POPULARITY_SLOPE
-    item_factors = _shares(rng, item_features, factors, contrast, own_share) * popularity.astype(np.float32)[:, np.newaxis]
+    item_factors = _shares(rng, item_features, factors, purity, own_share) * popularity.astype(np.float32)[:, np.newaxis]
     item_factors /= item_factors.sum(axis=0)
 
     everything = _likes(rng, user_factors @ item_factors.T, likes_per_user)
@@ -134,16 +134,13 @@ def _one_hot(names: list[str], columns: NDArray[np.int64]) -> Features:
     )
 
 
-def _shares(rng: np.random.Generator, features: Features, factors: int, contrast: float, own_share: float) -> Floats:
-    """(rows, factors) softmax of normal numbers, each the sum of those of the row's features and of one of its own."""
-    of_feature = rng.normal(size=(len(features.names), factors))
+def _shares(rng: np.random.Generator, features: Features, factors: int, purity: float, own_share: float) -> Floats:
+    """(rows, factors) not negative: the sum of what the row's features bring, and of something of its own."""
     rows = len(features.indptr) - 1
+    of_feature = rng.gamma(1.0 / purity, size=(len(features.names), factors))
     told = of_feature[features.indices].reshape(rows, -1, factors).sum(axis=1)
-    told /= told.std(axis=0)
-    powers = contrast * (np.sqrt(1.0 - own_share) * told + np.sqrt(own_share) * rng.normal(size=(rows, factors)))
-    found = np.exp(powers - powers.max(axis=1, keepdims=True))
-    found /= found.sum(axis=1, keepdims=True)
-    shares: Floats = found.astype(np.float32)
+    own = rng.gamma(1.0 / purity, size=(rows, factors))
+    shares: Floats = ((1.0 - own_share) * told / told.mean() + own_share * own / own.mean()).astype(np.float32)
     return shares
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loaders.bundle_file import write_bundle_file
 from models.bundle import Bundle
+from tests.integration.training.drawing import planted_data
 from training import metrics
 from training.bundles import Cells, factors_bundle, neighbours_bundle
 from training.dataset.base import Dataset, Fingerprint, Interactions
@@ -18,8 +19,6 @@ from training.errors import Untrainable
 from training.evaluate import Answers, all_metrics, ask, ask_popular, duel, paired, per_user, sampled
 from training.opened import Known, Opened, open_version
 from training.split import Ground, Held, SeenItems, Split, split
-
-from .drawing import planted_data
 
 K = 10
 

@@ -14,14 +14,13 @@ import pytest
 from config.schema import GIB, MIB, DataSettings, TrainingSettings
 from loaders.errors import ChildCrashed, MemoryCapExceeded
 from loaders.published import RECORD_FILE, STAGING, PublishedFolder
+from tests.integration.training.drawing import planted_data, shuffled, without_times, write_sqlite
 from training.dataset.base import Dataset
 from training.errors import BadParameter, DataUnavailable, PartUnpublished, TrainingTimeout, Untrainable
 from training.plan import Plan
 from training.process import Progress, TrainingChild, train
 from training.publish import clean, publish
 from training.runs import PHASES
-
-from .drawing import planted_data, shuffled, without_times, write_sqlite
 
 ALS = {"factors": 16, "regularization": 30.0, "sweeps": 5}
 FIRST, SECOND, THIRD = (f"20261121T00000{number}-00000{number}" for number in (1, 2, 3))

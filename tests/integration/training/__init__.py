@@ -1,1 +1,0 @@
-"""Real children over real files."""

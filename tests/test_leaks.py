@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 
@@ -39,6 +40,19 @@ def test_unreaped_child_is_found(tmp_path: Path) -> None:
         assert f"process: {child.pid} ended" in leaks(before, tmp_path, grace_s=1.0)
     finally:
         child.wait()
+
+
+def test_what_belongs_to_a_server_of_the_session_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}])"
+    before = Census.take(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code]) as server:
+        wait_until_sync(lambda: leaks(before, tmp_path).count("process: ") == 2)
+        monkeypatch.setattr("tests.leaks.LASTING_PROCESSES", {server.pid})
+        assert not leaks(before, tmp_path)
+        monkeypatch.undo()
+        for child in psutil.Process(server.pid).children():
+            child.kill()
+    assert not leaks(before, tmp_path)
 
 
 def test_grandchild_in_its_own_session_is_found_and_reaped_when_it_ends(tmp_path: Path) -> None:

@@ -129,6 +129,10 @@ class PostgresReader:
             if isinstance(error, asyncpg.ClientConfigurationError):
                 raise BadData(f"{where}: {self._shown(error)}") from error
             raise TriesAgain(f"{where}: {self._shown(error)}") from error
+        except (ValueError, OverflowError):
+            # Not in asyncpg's words: they quote what it takes for the port, which is the password where that holds a slash.
+            told = "cannot be read as an address: is the port a number, and is what is special in name and password percent-encoded?"
+            raise BadData(f"{where} {told}") from None
 
     def _judged(self, where: str, error: asyncpg.PostgresError) -> Exception:
         state = error.sqlstate or ""

@@ -199,11 +199,12 @@ class KeptVersion(Struct, frozen=True):
 
 
 class Versions(Struct, frozen=True):
-    """The versions of a model that are kept; `live` serves, `pinned` stays until an operator says otherwise."""
+    """The versions of a model that are kept; `live` serves, `current` is to, `pinned` stays until an operator says otherwise."""
 
     model: str
     versions: Sequence[KeptVersion]
     live: str | None = None
+    current: str | None = None
     pinned: str | None = None
 
 

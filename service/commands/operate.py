@@ -1,6 +1,6 @@
 """`holdfast load`, `unload`, `reload`, `rollback`, `clear`: command the models of a running server.
 
-Covers: which models, waiting for what comes of it, exit codes; `clear` also without a server. Does not cover: what a command
+Covers: which models, waiting for what comes of it, exit codes; `clear` and `rollback` also without a server. Does not cover: what a command
 does to a model (`service.lifecycle`).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,9 +28,11 @@ from service.commands.server import (
     tell,
     token_of,
 )
+from service.commands.stored import training_in, versions_in
 
 if TYPE_CHECKING:
     from config.schema import Settings
+    from training.runner import Runner
 
 WAIT_S = 600.0
 _EPILOG = "Exit codes: 0 done; 1 it failed, the reason is on stderr; 2 wrong usage or configuration; 3 no server runs on the store."
@@ -88,7 +90,23 @@ def _add_names(parser: argparse.ArgumentParser, *, takes_all: bool) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Give the command; 0 done, 1 where it failed for a model. Leaves by SystemExit(3) without a server."""
-    return carried_out(_admin_client(find_server(arguments), arguments), lambda client: _command_all(client, arguments))
+    found = find_server(arguments)
+    if arguments.word == "rollback" and found.url is None and found.settings is not None:
+        training = training_in(found.settings, arguments.name)
+        if training is not None:
+            return _roll_back_in_store(found.settings, training, arguments)
+    return carried_out(_admin_client(found, arguments), lambda client: _command_all(client, arguments))
+
+
+def _roll_back_in_store(settings: Settings, training: str, arguments: argparse.Namespace) -> int:
+    from service.commands.versions import show_stored
+
+    by = "holdfast rollback"
+
+    def switch(runner: Runner, name: str) -> Coroutine[Any, Any, object]:
+        return runner.unpin(name, by=by) if arguments.unpin else runner.roll_back(name, arguments.to, by=by)
+
+    return show_stored(versions_in(settings, arguments.name, training, switch), arguments)
 
 
 def _command_all(client: Holdfast, arguments: argparse.Namespace) -> int:

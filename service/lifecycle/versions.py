@@ -36,17 +36,22 @@ class KeptVersion:
 
 @dataclass(frozen=True, slots=True)
 class KeptVersions:
-    """The versions of `model`, newest first. live: the one that serves. pinned: the one that nothing but a command replaces."""
+    """The versions of `model`, newest first.
+
+    live: the one that serves. current: the one that is to serve, of a model that is trained here. pinned: the one that nothing but
+    a command replaces.
+    """
 
     model: str
     live: str | None = None
+    current: str | None = None
     pinned: str | None = None
     versions: tuple[KeptVersion, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As GET /models/{model}/versions answers: times RFC 3339 UTC, sizes in bytes, null what is not known of a version."""
         versions = [self._version_json(kept) for kept in self.versions]
-        return {"model": self.model, "live": self.live, "pinned": self.pinned, "versions": versions}
+        return {"model": self.model, "live": self.live, "current": self.current, "pinned": self.pinned, "versions": versions}
 
     def _version_json(self, kept: KeptVersion) -> dict[str, Any]:
         facts, record = kept.facts, kept.record
@@ -87,7 +92,8 @@ def kept_versions(model: str, live: Facts | None, published: Published) -> KeptV
     if live is not None and all(each.version != live.version for each in versions):
         versions.append(KeptVersion(live))
     versions.sort(key=lambda each: each.version, reverse=True)
-    return KeptVersions(model, live.version if live is not None else None, published.pinned, tuple(versions))
+    serving = live.version if live is not None else None
+    return KeptVersions(model, live=serving, current=published.current, pinned=published.pinned, versions=tuple(versions))
 
 
 def version_before(published: Published) -> str | None:

@@ -47,5 +47,6 @@ class KeptVersions(Struct, kw_only=True):
 
     model: ModelName
     live: VersionName | None
+    current: Annotated[VersionName | None, Meta(description="The one that is to serve, of a model that is trained here")]
     pinned: VersionName | None
     versions: list[KeptVersion]

@@ -48,6 +48,7 @@ def test_of_an_artifact_from_elsewhere_only_what_its_load_told() -> None:
     assert told == {
         "model": "als",
         "live": "v2",
+        "current": None,
         "pinned": None,
         "versions": [
             {
@@ -72,7 +73,8 @@ def test_what_is_published_is_joined_with_what_serves() -> None:
     told = kept.to_json()
     assert [each["version"] for each in told["versions"]] == NAMES[2::-1]
     newest, serving, oldest = told["versions"]
-    assert (told["live"], told["pinned"], serving["live"], serving["pinned"]) == (NAMES[1], NAMES[1], True, True)
+    assert (told["live"], told["current"], told["pinned"]) == (NAMES[1],) * 3
+    assert (serving["live"], serving["pinned"]) == (True, True)
     assert (serving["loaded_at"], serving["segment_bytes"]) == ("2023-11-14T22:13:20.000Z", 5)
     assert newest["withdrawn"] == {"at": "2023-11-14T22:13:20.000Z", "type": "canary_failed", "message": "no answer"}
     assert oldest == {
@@ -109,4 +111,4 @@ def test_the_version_before_is_older_than_what_is_current_and_was_not_withdrawn(
 
 
 def test_nothing_kept() -> None:
-    assert KeptVersions("als").to_json() == {"model": "als", "live": None, "pinned": None, "versions": []}
+    assert KeptVersions("als").to_json() == {"model": "als", "live": None, "current": None, "pinned": None, "versions": []}

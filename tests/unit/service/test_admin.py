@@ -309,7 +309,7 @@ async def test_the_versions_that_are_kept(client_of: ClientOf) -> None:
     of_it = {"revision": "etag:1", "family": "factors", "loaded_at": "2023-11-14T22:13:20.000Z", "artifact_bytes": 1000}
     untrained = ("metrics", "published_at", "trained_at", "algorithm", "parameters", "verdict", "withdrawn")
     version = {"version": VERSION, "live": True, "pinned": False, **of_it, "segment_bytes": 500, **dict.fromkeys(untrained)}
-    assert body == {"model": "als", "live": VERSION, "pinned": None, "versions": [version]}
+    assert body == {"model": "als", "live": VERSION, "current": None, "pinned": None, "versions": [version]}
     _, body, _ = await call(client, "GET", "/models/bpr/versions", {})
-    assert body == {"model": "bpr", "live": None, "pinned": None, "versions": []}
+    assert body == {"model": "bpr", "live": None, "current": None, "pinned": None, "versions": []}
     assert (await call(client, "GET", "/models/nobody/versions", {}))[0] == 404

@@ -170,11 +170,29 @@ def test_the_versions_of_a_model() -> None:
         KeptVersion("v1"),
     ]
     lines = version_lines(Versions("als", kept, live="v2"))
-    assert [line.split() for line in lines[2:]] == [
-        ["v2", "live", "pinned", "factors", "-", "1.0", "kB", "-", "ndcg@10", "0.1235"],
-        ["v1", "-", "-", "-", "-", "-"],
+    assert [line.split() for line in lines[1:]] == [
+        ["version", "family", "artifact", "metrics"],
+        ["v2", "live", "pinned", "factors", "1.0", "kB", "ndcg@10", "0.1235"],
+        ["v1", "-", "-", "-"],
     ]
     assert version_lines(Versions("als", [])) == ["als: no version is kept"]
+
+
+def test_the_versions_of_a_model_that_is_trained_here() -> None:
+    withdrawn = {"at": "2026-11-21T10:15:00Z", "type": "canary_failed", "message": "no\x1b[2J answer"}
+    kept = [
+        KeptVersion("v3", algorithm="als", published_at="2026-11-23T00:00:00Z", withdrawn=withdrawn),
+        KeptVersion("v2", algorithm="als", published_at="2026-11-22T00:00:00Z", verdict={"accepted": True, "forced_by": None}),
+        KeptVersion("v1", live=True, algorithm="als", verdict={"accepted": False, "forced_by": "me@here"}),
+    ]
+    title, names, *rows, note = version_lines(Versions("als", kept, live="v1", current="v2"))
+    assert names.split() == ["version", "family", "algorithm", "published", "artifact", "verdict"]
+    assert [row.split() for row in rows] == [
+        ["v3", "withdrawn", "-", "als", "2026-11-23T00:00:00Z", "-", "-"],
+        ["v2", "current", "-", "als", "2026-11-22T00:00:00Z", "-", "accepted"],
+        ["v1", "live", "-", "als", "-", "-", "forced", "by", "me@here"],
+    ]
+    assert (title, note) == ("als", "  v3 was withdrawn: canary_failed: no\\x1b[2J answer")
 
 
 def test_bars_on_a_terminal() -> None:

@@ -47,13 +47,16 @@ class CsvReader:
         self._folder = Path(data.url.removeprefix("csv://"))
 
     def read(self, on_progress: OnProgress) -> Dataset:
-        if not self._folder.is_dir():
-            raise BadData(f"[data] url: there is no folder {self._folder}")
         builder = DatasetBuilder(self._data.max_interactions, on_progress, ids_are_text=True)
-        for table in Table:
-            path = self._path_of(table)
-            if path is not None:
-                _read_file(path, table, builder)
+        try:
+            if not self._folder.is_dir():
+                raise BadData(f"[data] url: there is no folder {self._folder}")
+            for table in Table:
+                path = self._path_of(table)
+                if path is not None:
+                    _read_file(path, table, builder)
+        except OSError as error:
+            raise DataUnavailable(f"{error.filename or self._folder} cannot be read: {error.strerror or error}") from error
         return builder.finish()
 
     def _path_of(self, table: Table) -> Path | None:
@@ -83,8 +86,6 @@ def _read_file(path: Path, table: Table, builder: DatasetBuilder) -> None:
         raise BadData(f"there is no file {path}") from error
     except UnicodeDecodeError as error:
         raise place.problem(f"is not UTF-8: {error}") from error
-    except OSError as error:
-        raise DataUnavailable(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _kept_as_text(table: Table, header: Sequence[str]) -> list[bool]:

@@ -53,8 +53,11 @@ class SqliteReader:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that sees one moment."""
-        if not self._path.is_file():
-            raise BadData(f"[data] url: there is no database {self._path}")
+        try:
+            if not self._path.is_file():
+                raise BadData(f"[data] url: there is no database {self._path}")
+        except OSError as error:  # a folder on the way may not be entered
+            raise DataUnavailable(f"{self._path} cannot be read: {error.strerror or error}") from error
         with _translated(Place(str(self._path))):
             database = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S)
         with closing(database):

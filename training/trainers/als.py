@@ -47,10 +47,12 @@ class Als:
         notes: dict[str, Any] = {}
         matrix = learned(ask.train, chosen["weights"])
         if chosen["regularization"] is None:
+            chosen["regularization"] = FALLBACK
             trial = Trial(ask.train, ask.seed)
-            found = _search(trial, ask, on_progress)
-            chosen["regularization"] = found.value
-            notes = found.notes("regularization", trial.depth)
+            if not trial.is_empty:
+                found = _search(trial, ask, on_progress)
+                chosen["regularization"] = found.value
+                notes = found.notes("regularization", trial.depth)
         model = _fit(matrix, chosen, ask, lambda sweep, sweeps: on_progress("fitting", sweep, sweeps))
         mark_cold(matrix, model.user_factors, model.item_factors)
         bundle = factors_bundle(
@@ -67,8 +69,6 @@ class Als:
 
 def _search(trial: Trial, ask: Ask, on_progress: OnProgress) -> Found:
     """At fewer factors and sweeps: which regularization is best hardly depends on either."""
-    if trial.is_empty:
-        return Found(FALLBACK, {})
     cheap = {
         **ask.parameters,
         "factors": min(ask.parameters["factors"], _SEARCH_FACTORS),

@@ -2,8 +2,10 @@
 
     dataset/      what is known: interactions, items, features; from PostgreSQL, SQLite or CSV       (child)
     trainers/     TRAINERS: one file an algorithm, dataset in, bundle out                            (child)
-    split.py evaluate.py metrics.py    what is kept from training, and how a model does on it        (child)
+    split.py metrics.py                what is kept from training; how good a ranking is               (child)
+    opened.py evaluate.py trial.py     a version asked as it serves; beside popularity and what serves (child)
     gate.py       whether a candidate may serve: pure, a verdict and never an exception
+    plan.py telling.py   what a run's process is told, and what it tells
     child.py steps.py    one run under its cap: dataset -> split -> fit -> evaluate -> gate -> staged version
     runner.py     the asyncio half: which run when, its child, its record, publishing               (no numpy)
     journal.py    the runs, in SQLite      lock.py  one run a training      schedule.py  when (pure)

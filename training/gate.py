@@ -4,8 +4,8 @@ Covers: the three rules and their words. Does not cover: the figures (`training.
 
     minimum    the metric reaches the absolute minimum
     popular    and `popular` times that of the most popular items: less is not worth a model. What replaces a version that serves
-               must also be better than them by more than 2 standard errors: of models that learned nothing one in five beats a
-               ratio by chance, on some hundreds of users. Not asked of `popular` itself
+               must also be better than them by more than 2 standard errors: on some hundreds of users one in twenty models that
+               learned nothing beats a ratio by chance. Not asked of `popular` itself
     champion   and is not worse than the version that serves by more than `tolerance` AND more than 2 standard errors of the
                paired difference: a candidate that is equal within noise passes, or no honest retraining ever would
 

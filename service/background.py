@@ -6,22 +6,26 @@ Covers: order of starting and stopping. Does not cover: the work itself (`servic
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Protocol
 
 from aiohttp import web
 
-from service.keys import CALLS, EVENTS, LOOP_LAG, REGISTRY, SCORING, STOPPING
+from service.keys import CALLS, EVENTS, INTAKE, LOOP_LAG, REGISTRY, SCORING, STOPPING
 from service.lifecycle.clockwork import SideTasks, keep_alive
 from service.lifecycle.policy import status_of
 from service.lifecycle.registry import Registry
 from service.lifecycle.view import versions_in_use
 from service.notify import Notifier
+from service.training import TrainingClock
+from training.refused import TrainingUnavailable
 
 STATUS_INTERVAL_S = 1.0
 RESTART_PAUSE_S = 1.0
 """Between a defect in following the models and going on with it."""
+_log = logging.getLogger("holdfast.server")
 
 
 class Startable(Protocol):
@@ -36,7 +40,7 @@ class Startable(Protocol):
 
 
 class Openable(Protocol):
-    """The loader, as far as start-up and shutdown know it."""
+    """The loader, or the runner of trainings, as far as start-up and shutdown know them."""
 
     async def open(self) -> None: ...
 
@@ -44,19 +48,23 @@ class Openable(Protocol):
 
 
 @asynccontextmanager
-async def running(supervisor: Startable, loader: Openable | None) -> AsyncIterator[None]:
-    """The loader open and the supervisor at work; both closed afterwards, in the opposite order, whatever happened."""
-    if loader is not None:
-        await loader.open()
-    try:
-        try:
-            await supervisor.start()
-            yield
-        finally:
-            await supervisor.aclose()
-    finally:
+async def running(supervisor: Startable, loader: Openable | None, runner: Openable) -> AsyncIterator[None]:
+    """Loader and runner open and the supervisor at work; all closed afterwards, in the opposite order, whatever happened.
+
+    The store is the loader's before anything is trained into it, and a model may be trained as soon as the supervisor starts.
+    """
+    async with AsyncExitStack() as stack:
         if loader is not None:
-            await loader.aclose()
+            await loader.open()
+            stack.push_async_callback(loader.aclose)
+        stack.push_async_callback(runner.aclose)
+        try:
+            await runner.open()
+        except TrainingUnavailable as error:  # what serves does not need it, and whoever asks for a run has it opened again
+            _log.error("training does not run", extra={"action": "training_unavailable", "cause": str(error)})
+        stack.push_async_callback(supervisor.aclose)
+        await supervisor.start()
+        yield
 
 
 async def telemetry(app: web.Application) -> AsyncIterator[None]:
@@ -76,14 +84,36 @@ async def telemetry(app: web.Application) -> AsyncIterator[None]:
     await tasks.aclose()
 
 
-def lifecycle(supervisor: Startable, loader: Openable | None) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Models load while the application runs."""
+def lifecycle(supervisor: Startable, loader: Openable | None, runner: Openable) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Models load, and are trained, while the application runs."""
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        async with running(supervisor, loader):
+        async with running(supervisor, loader, runner):
             yield
 
     return context
+
+
+def schedules(clock: TrainingClock) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Trainings begin when their schedules say so; none does any more once the server stops."""
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        tasks = SideTasks()
+        if clock.is_needed:
+            tasks.spawn("schedules", keep_alive("schedules", clock.run, pause_s=RESTART_PAUSE_S, sleep=asyncio.sleep))
+        yield
+        await tasks.aclose()
+
+    return context
+
+
+async def interactions(app: web.Application) -> AsyncIterator[None]:
+    """What users did before this start is known again, beside everything else; what is being appended is appended to the end."""
+    tasks = SideTasks()
+    tasks.spawn("interactions", app[INTAKE].fill())
+    yield
+    await tasks.aclose()
+    await app[INTAKE].aclose()
 
 
 async def scoring(app: web.Application) -> AsyncIterator[None]:

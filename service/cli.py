@@ -1,7 +1,8 @@
 """The `holdfast` command: its words, and which file does what each of them says.
 
 Covers: parsing, and what must be settled before any heavy import. Does not cover: the words themselves (`service.commands`).
-Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or platform, 3 no server runs on the store, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, configuration or platform, 3 no server runs on the store
+or the gate refused what was trained, 75 another process trains it already, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ EXIT_INTERRUPTED = 130
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; every word sets `run`, a function of the parsed arguments that returns the exit code."""
-    from service.commands import check, demo, fetch, operate, predict, serve, status, versions, watch
+    from service.commands import check, demo, fetch, operate, predict, serve, status, train, versions, watch
 
     parser = argparse.ArgumentParser(
         prog="holdfast",
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"holdfast {program_version()}")
     words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, demo, fetch, check, status, watch, predict, operate, versions):
+    for command in (serve, demo, fetch, check, status, watch, predict, operate, train, versions):
         command.add_parser(words)
     return parser
 

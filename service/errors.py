@@ -23,6 +23,7 @@ from service.lifecycle.errors import ArchiveUnavailable, NoEarlierVersion, Super
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
 from service.status import answer_for
+from training.refused import AlreadyRunning, RunElsewhere, RunRefused, TrainingUnavailable, UnknownRun
 
 PROBLEM_JSON = "application/problem+json"
 DOCUMENT = web.ResponseKey("document", Mapping[str, Any])
@@ -101,16 +102,22 @@ class UnknownAlgorithm(Problem):
     status, slug, title = 404, "unknown-algorithm", "No such algorithm"
 
 
-class UnknownRun(Problem):
-    """No training run has this id."""
-
-    status, slug, title = 404, "unknown-run", "No such training run"
-
-
 class NoSuchVersion(Problem):
     """No version of this name is kept of the model; the `field` member names the parameter."""
 
     status, slug, title = 404, "unknown-version", "No such version"
+
+
+class NotTrainedHere(Problem):
+    """No training stands behind the model, or none is configured at all."""
+
+    status, slug, title = 409, "not-trained-here", "Not trained here"
+
+
+class RunsAlready(Problem):
+    """A run of this training waits or runs; `run` is that one, where it is known."""
+
+    status, slug, title = 409, "training-runs", "It is being trained already"
 
 
 class InvalidField(Problem):
@@ -133,6 +140,18 @@ class NotImplementedHere(Problem):
     """The address is known, but this version does not do it."""
 
     status, slug, title = 501, "not-implemented", "Not implemented"
+
+
+class NotTakenHere(Problem):
+    """No table takes interactions, as it is configured."""
+
+    status, slug, title = 409, "interactions-not-taken", "Interactions are not taken here"
+
+
+class DatabaseUnavailable(Problem):
+    """The database of interactions cannot be reached, or did not answer in time."""
+
+    status, slug, title = 503, "database-unavailable", "The database cannot be reached"
 
 
 class NothingConfigured(Problem):
@@ -265,6 +284,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(503, "store-unavailable", "The store cannot be used now", str(error))
     except SupervisorClosed:
         return NotServing("The server is stopping.").response()
+    except (TrainingUnavailable, UnknownRun, RunRefused) as error:
+        return training_problem(error)
     except LoadError as error:
         return problem(503, "store-unavailable", "The store cannot be used now", f"{error.type}: {error.message}", failure_type=error.type)
     except RequestError as error:
@@ -275,6 +296,19 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return _of_aiohttp(error)
     except Exception as error:
         return _unexpected(request, error)
+
+
+def training_problem(error: TrainingUnavailable | UnknownRun | RunRefused) -> web.Response:
+    """404 for a run that nobody knows, 409 for what a run, as it is, does not let be done, 503 while nothing can be trained."""
+    if isinstance(error, TrainingUnavailable):
+        return problem(503, "store-unavailable", "Nothing can be trained now", str(error))
+    if isinstance(error, UnknownRun):
+        return problem(404, "unknown-run", "No such training run", f"No training run has the id {_shortened(error.id)!r}.")
+    run = None if error.run is None else error.run.to_json()
+    if isinstance(error, AlreadyRunning):
+        return RunsAlready(str(error), run=run).response()
+    slug, title = ("run-elsewhere", "Another process's run") if isinstance(error, RunElsewhere) else ("run-over", "The run is over")
+    return problem(409, slug, title, str(error), run=run)
 
 
 def request_problem_document(error: RequestError, **members: object) -> dict[str, object]:

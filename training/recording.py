@@ -32,18 +32,22 @@ class Recorder:
     def __init__(self, store: Path, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
-        self._journal = Journal(store / NAME)
+        self.path = store / NAME
+        self._journal = Journal(self.path)
         self._thread = ThreadPoolExecutor(1, "training-journal")
         self._saved_at = 0.0
+        self._is_used = False
 
     async def open(self) -> None:
         """Raises JournalUnavailable."""
+        self._is_used = True
         await self.ask(Journal.open)
 
     async def aclose(self) -> None:
         """What was given to it is written; nothing may be asked any more."""
         try:
-            await self.ask(Journal.close)
+            if self._is_used:
+                await self.ask(Journal.close)
         finally:
             self._thread.shutdown()
 

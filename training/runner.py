@@ -62,15 +62,15 @@ class Runner:
         """How the last runs of this process ended, should the journal not have it."""
         self._starting = {name: asyncio.Lock() for name in settings.training}
         self._counting: set[asyncio.Task[None]] = set()
-        self._is_open = False
+        self._is_open = self._is_closed = False
 
     def __repr__(self) -> str:
         words = " ".join(f"{name}={active.run.status}" for name, active in self._active.items())
         return f"<Runner {'open' if self._is_open else 'closed'} {words or 'idle'}>"
 
     async def open(self) -> None:
-        """Nothing is done without a training. Raises TrainingUnavailable."""
-        if not self._settings.training:
+        """Begin; again where it failed. Without a training, and runs from before, there is nothing to do. Raises TrainingUnavailable."""
+        if self._is_open or not (self._settings.training or self._recorder.path.exists()):
             return
         try:
             await self._recorder.open()
@@ -81,8 +81,7 @@ class Runner:
 
     async def aclose(self) -> None:
         """Runs are cancelled, their processes killed; what is being published is published."""
-        if not self._is_open:
-            return
+        self._is_closed = True
         await asyncio.gather(*self._counting)
         self._is_open = False
         for active in tuple(self._active.values()):
@@ -96,8 +95,9 @@ class Runner:
         """A new run, queued. Raises UnknownTraining, AlreadyRunning, TrainingUnavailable."""
         if training not in self._starting:
             raise UnknownTraining(training)
-        if not self._is_open:
+        if self._is_closed:
             raise TrainingUnavailable("training does not run: the process stops")
+        await self.open()
         return await to_the_end(self._begin(training, cause, requested_by, force))
 
     async def start_all(self, *, cause: RunCause, requested_by: str = "", force: bool = False) -> tuple[list[Run], list[AlreadyRunning]]:
@@ -155,9 +155,11 @@ class Runner:
         kept = await self._asked(Journal.run, run_id)
         return None if kept is None else (await self._known([kept]))[0]
 
-    def active(self) -> list[Run]:
-        """The runs of this process that wait or run, in their order."""
-        return [active.run for active in self._active.values()]
+    async def unfinished(self) -> list[Run]:
+        """The runs of any process that wait or run, oldest first. Raises TrainingUnavailable."""
+        if not self._is_open:
+            return []
+        return [run for run in await self._known(await self._asked(Journal.unfinished)) if not run.status.is_over]
 
     # -- what begins runs by itself -------------------------------------------------------------------------------------
 

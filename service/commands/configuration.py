@@ -18,8 +18,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What the world can do to a command: told in one line, without a traceback."""
     from loaders.cache import StoreInUse
     from loaders.errors import LoadError
+    from training.refused import TrainingUnavailable
 
-    return (OSError, LoadError, StoreInUse)
+    return (OSError, LoadError, StoreInUse, TrainingUnavailable)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     from config.reference import overrides_of
     from loaders.sources import check_source
     from models import FAMILIES
+    from training.schedule import check_schedule
+    from training.trainers import TRAINERS
 
     config_file = Path(arguments.config) if arguments.config else None
     try:
@@ -46,6 +49,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             cwd=Path.cwd(),
             check_source=check_source,
             families=FAMILIES,
+            algorithms=TRAINERS,
+            check_schedule=check_schedule,
         )
     except ConfigError as error:
         for problem in error.problems:

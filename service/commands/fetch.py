@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def fetch_all(settings: Settings, progress: ModelProgress) -> tuple[ModelView, ...]:
     """One attempt for each model, through the same path as a server's; how they ended. Raises OSError for a store that cannot be used."""
-    from service.app import build_loading
+    from service.app import build_loading, build_runner
     from service.background import running
 
-    loader, supervisor = build_loading(settings)
-    async with running(supervisor, loader):
+    supervisor, loader, runner = build_loading(settings, build_runner(settings))
+    async with running(supervisor, loader, runner):
         registry = supervisor.registry
         for name in settings.models:
             registry.load(name)

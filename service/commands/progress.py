@@ -62,7 +62,7 @@ def model_line(model: Mapping[str, object]) -> str:
     """One line about a status object."""
     words = [f"{model['name']}:", state_of(model)]
     if model["phase"] == "downloading" and model["bytes_total"]:
-        words.append(_bar(_number(model["progress"])))
+        words.append(bar(_number(model["progress"])))
     return printable(" ".join([*words, *facts_of(model)]))
 
 
@@ -93,7 +93,8 @@ def printable(line: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
-def _bar(share: float) -> str:
+def bar(share: float) -> str:
+    """A bar of which this share is full, 0..1, and the share in words."""
     full = round(share * BAR_CELLS)
     return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] {share:4.0%}"
 

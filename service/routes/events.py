@@ -18,6 +18,7 @@ from service.routes.declared import Answer, Parameter, Route, get, problem
 from service.routes.implied import RETRY_AFTER_IF_ANY
 from service.schemas.problems import UnavailableProblem
 from service.schemas.telemetry import Progress, Snapshot, Transition
+from service.schemas.training import RunChanged
 from service.telemetry.events import EventLog, Told, TooManyReaders
 
 MEDIA_TYPE = "text/event-stream"
@@ -111,13 +112,16 @@ ROUTES: tuple[Route, ...] = (
         tag="events",
         description=(
             "Server-sent events, for EventSource. First `snapshot`, with the status of every model; then `transition`, one for each "
-            "line of a model's story, and `progress`, at most five a second a model. A client that comes back with the id of an event "
-            "that is still kept goes on after it, without a snapshot. A comment is sent where nothing else is to be said."
+            "line of a model's story, and `progress`, at most five a second a model; and `run`, whenever a training run comes along. A "
+            "client that comes back with the id of an event that is still kept goes on after it, without a snapshot. A comment is sent "
+            "where nothing else is to be said."
         ),
         parameters=(Parameter("Last-Event-ID", "header", str, "The id of the last event that was received; EventSource sends it itself"),),
         answers={
             200: Answer(
-                "A stream that ends with the server; the data of each event is one of these", Snapshot | Transition | Progress, MEDIA_TYPE
+                "A stream that ends with the server; the data of each event is one of these",
+                Snapshot | Transition | Progress | RunChanged,
+                MEDIA_TYPE,
             ),
             503: problem(
                 "Too many streams are open, or the server is stopping", UnavailableProblem, headers={"Retry-After": RETRY_AFTER_IF_ANY}

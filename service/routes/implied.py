@@ -46,7 +46,7 @@ PATH_VARIABLES: Mapping[str, Parameter] = MappingProxyType(
         "version": Parameter(
             "version", "path", Annotated[str, Meta(min_length=1)], "A version of the model", example="20261121T101500-3fa9c1"
         ),
-        "id": Parameter("id", "path", Annotated[str, Meta(min_length=1)], "Id of a run", example="20261121T101500-als"),
+        "id": Parameter("id", "path", Annotated[str, Meta(min_length=1)], "Id of a run", example="20261121T101500-3fa9c1"),
     }
 )
 

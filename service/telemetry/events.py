@@ -1,7 +1,7 @@
-"""What happens to the models, in order: every line of their stories, and their progress as often as somebody looks.
+"""What happens to the models, in order: every line of their stories, and their progress as often as somebody looks. Runs likewise.
 
 Covers: the ring of the last events, their ids, going on from one of them, thinning progress. Event loop only. Does not
-cover: sending them (`service.routes.events`), what a transition is (`service.lifecycle`).
+cover: sending them (`service.routes.events`), what a transition is (`service.lifecycle`), what a run is (`training.runs`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from service.encoding import encoded
 from service.lifecycle.changes import Bell
 from service.lifecycle.state import Entry, Phase, StoryLine, phase_of
 from service.lifecycle.view import ModelView, rfc3339
+from training.runs import Run
 
 CAPACITY = 1000
 LIMIT_BYTES = 4 << 20
@@ -66,6 +67,16 @@ class _Seen:
     timer: Timer | None = field(default=None, repr=False)
 
 
+@dataclass(slots=True)
+class _SeenRun:
+    """How far one run was told. place: its status, phase and step."""
+
+    place: tuple[object, ...] = ()
+    next_at: float = 0.0
+    held: Run | None = None
+    timer: Timer | None = field(default=None, repr=False)
+
+
 class EventLog:
     """The last events of all models, for any number of readers who each know where they are.
 
@@ -92,6 +103,7 @@ class EventLog:
         self._bytes = 0
         self._last = 0
         self._seen: dict[str, _Seen] = {}
+        self._runs: dict[str, _SeenRun] = {}
         self._bell = Bell()
         self._readers: set[Callable[[], None]] = set()
         self._is_closed = False
@@ -123,6 +135,23 @@ class EventLog:
             self._transitions(seen, view, lines, waits_in)
         elif view.entry.attempt is not None:
             self._progress(seen, view)
+
+    def take_run(self, run: Run) -> None:
+        """Tell how a run is: a change of status, phase or step at once, progress a few times a second."""
+        if self._is_closed:
+            return
+        seen = self._runs.setdefault(run.id, _SeenRun())
+        place = (run.status, run.phase, run.step)
+        seen.held = run
+        wait_s = 0.0 if place != seen.place else seen.next_at - self._clock()
+        if wait_s <= 0:
+            seen.place = place
+            self._tell_held_run(seen)
+        elif seen.timer is None:
+            later = self._call_later or asyncio.get_running_loop().call_later
+            seen.timer = later(wait_s, lambda: self._tell_held_run(seen))
+        if run.status.is_over:
+            del self._runs[run.id]
 
     def catch_up(self, views: Iterable[ModelView]) -> None:
         """`take` all of them."""
@@ -175,6 +204,8 @@ class EventLog:
         self._is_closed = True
         for seen in self._seen.values():
             self._let_go(seen)
+        for run in self._runs.values():
+            self._let_go(run)
         self._bell.ring()
         for on_close in tuple(self._readers):
             on_close()
@@ -216,7 +247,16 @@ class EventLog:
             status = view.to_json(self._wall_s())
             self._tell("progress", {"model": view.name, **{key: status[key] for key in _PROGRESS}})
 
-    def _let_go(self, seen: _Seen) -> None:
+    def _tell_held_run(self, seen: _SeenRun) -> None:
+        run = seen.held
+        self._let_go(seen)
+        if run is not None:
+            seen.next_at = self._clock() + PROGRESS_INTERVAL_S
+            told = run.to_json()
+            del told["log"]
+            self._tell("run", told)
+
+    def _let_go(self, seen: _Seen | _SeenRun) -> None:
         """What was held back is told now, or told better."""
         if seen.timer is not None:
             seen.timer.cancel()

@@ -13,8 +13,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from service.app import build_app
 from service.routes import ROUTES, Route
+from service.routes.implied import PATH_VARIABLES
 from tests.contracts.described import check, name_of, url_of
+from tests.unit.service.a_run import a_published_run
 from tests.unit.service.fakes import FakeEstimator, FakeRegistry, failed, live, loading, settings_for
+from training.journal import NAME, Journal
 
 TOKEN = "contract-token"
 ADMIN_TOKEN = {"X-ADMIN-TOKEN": TOKEN}
@@ -23,6 +26,8 @@ ADMIN = [route for route in ROUTES if route.admin]
 STREAM = "text/event-stream"
 Client = TestClient[Any, Any]
 
+A_RUN = a_published_run(PATH_VARIABLES["id"].example)
+"""One that was, so that there is something to be told of runs."""
 STATES: dict[str, Callable[[], FakeRegistry]] = {
     "recommender": lambda: FakeRegistry(live()),
     "estimator": lambda: FakeRegistry(live(), scorer=FakeEstimator(classes=["no", "yes"])),
@@ -43,6 +48,10 @@ def registry(request: pytest.FixtureRequest) -> FakeRegistry:
 
 @pytest.fixture(params=[TOKEN])
 async def client(request: pytest.FixtureRequest, registry: FakeRegistry, tmp_path: Path) -> AsyncIterator[Client]:
+    journal = Journal(tmp_path / NAME)
+    journal.open()
+    journal.add(A_RUN)
+    journal.close()
     app = build_app(settings_for(registry, tmp_path, token=request.param), supervisor=registry, environ={})
     async with TestClient(TestServer(app)) as client:
         yield client

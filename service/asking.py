@@ -20,7 +20,7 @@ from models.base import AnswerFailed, Predictions, RequestError, UnknownEntity
 from service.answers import Answering, response_of, size_of
 from service.errors import DeadlineExceeded, InvalidField, NothingConfigured, Overloaded, answer_failed, not_ready, request_problem
 from service.jobs import Answer
-from service.keys import CALLS, REGISTRY, SCORING, SETTINGS
+from service.keys import CALLS, QUESTIONS, RECENT, REGISTRY, SCORING, SETTINGS
 from service.lifecycle.lease import Lease
 from service.lifecycle.view import NotReady
 from service.prefer import preferred_wait_s, unless_stopping
@@ -72,6 +72,7 @@ async def put(
     Overloaded, DeadlineExceeded.
     """
     settings = app[REGISTRY].view(name).settings
+    asked = app[RECENT].joining(asked)
     call = app[CALLS].begin(name, subjects=_subjects(asked), input_ns=input_ns)
     outcome = Outcome.FAILED
     try:
@@ -82,6 +83,7 @@ async def put(
             queue_s = settings.max_queue_s or None
             answer = await app[SCORING].answer(place, lease, asked, settings.request_timeout_s, call, queue_s=queue_s)
             _refuse_unknown(asked, answer)
+            app[QUESTIONS].remember(name, asked, answer)
             work = partial(_written, write, who, answer, call)
             written = work() if size_of(answer) <= WRITTEN_INLINE else await app[SCORING].aside(place, work)
             outcome = Outcome.OK

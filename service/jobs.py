@@ -131,12 +131,18 @@ def _read(query: Query, scorer: RecommenderScorer) -> Query:
     items = scorer.items
     return replace(
         query,
-        users=[_id(str(user), scorer.knows_user) for user in query.users],
+        users=[_user(str(user), query, scorer) for user in query.users],
         liked=_known(query.liked, items),
         similar_to=None if query.similar_to is None else _id(str(query.similar_to), _has(items)),
         exclude=_known(query.exclude, items),
         only=None if query.only is None else _known(query.only, items),
     )
+
+
+def _user(text: str, query: Query, scorer: RecommenderScorer) -> Id:
+    """The id that `text` means to the model; of a user whom it does not know, what something is known to be done by."""
+    meant = _id(text, scorer.knows_user)
+    return meant if scorer.knows_user(meant) else _id(text, lambda user: user in query.recent)
 
 
 def _id(text: str, is_known: Callable[[Id], bool]) -> Id:

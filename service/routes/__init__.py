@@ -56,7 +56,7 @@ def add_routes(app: web.Application, routes: tuple[Route, ...] = ROUTES) -> None
     """Put the table into the application; admin routes go behind the token, and what takes parameters takes no others."""
     for route in routes:
         asked = _taking(route.queried, route.handler) if route.queried else route.handler
-        handler = guarded(asked) if route.admin else asked
+        handler = guarded(asked, takes_ingest=route.takes_ingest) if route.admin else asked
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # also answers HEAD
         else:

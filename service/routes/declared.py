@@ -75,7 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path. An `admin` route answers only to the admin token.
+    """One method of one path. An `admin` route answers only to the admin token; one that `takes_ingest` to the ingest token, too.
 
     answers: status -> Answer, of this route alone; what follows from being behind the token, from having a body, parameters
     or a `{model}` in the path is added by `service.routes.implied`. parameters: a query parameter that is not among them is
@@ -95,6 +95,7 @@ class Route:
     answers: Mapping[int, Answer] = field(default_factory=dict)
     dialect: Dialect = "native"
     patterns: Mapping[str, str] = field(default_factory=dict)
+    takes_ingest: bool = False
 
     @property
     def operation_id(self) -> str:

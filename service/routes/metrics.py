@@ -11,7 +11,7 @@ import time
 
 from aiohttp import web
 
-from service.keys import CALLS, EVENTS, EXPOSITION, LOOP_LAG, REGISTRY, SCORING, STARTED_AT
+from service.keys import CALLS, EVENTS, EXPOSITION, INTAKE, LOOP_LAG, RECENT, REGISTRY, SCORING, STARTED_AT
 from service.lifecycle.view import rfc3339
 from service.replies import reply
 from service.routes.declared import Answer, Route, get
@@ -43,6 +43,8 @@ def readings(app: web.Application) -> Readings:
         worst_lag_ns=app[LOOP_LAG].worst_ns,
         streams=app[EVENTS].readers,
         uptime_s=time.time() - app[STARTED_AT],
+        interactions=app[INTAKE].taken,
+        known_users=len(app[RECENT]),
     )
 
 

@@ -16,6 +16,8 @@ from service.schemas.values import Id, ModelName, RetryAfter
 
 Version = Annotated[str, Meta(description="The version that answered", examples=["20261121T101500-3fa9c1"])]
 
+FoldedIn = Annotated[int, Meta(ge=1, description="Items that the user did something with after the model had learned, and that count")]
+
 
 class Reason(Struct, kw_only=True):
     """An item of the history, and how much it contributed."""
@@ -38,6 +40,7 @@ class Ranking(Struct, kw_only=True):
     items: list[Item] | UnsetType = UNSET
     answered_by: Annotated[list[str], Meta(description="Of a hybrid: the roles of the parts that answered")] | UnsetType = UNSET
     content_weight: Annotated[float, Meta(description="Of a hybrid: how much its content part counted")] | UnsetType = UNSET
+    folded_in: FoldedIn | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -57,6 +60,7 @@ class Recommendations(Answered, kw_only=True):
     item_id: Id | UnsetType = UNSET
     answered_by: Annotated[list[str], Meta(description="Of a hybrid: the roles of the parts that answered")] | UnsetType = UNSET
     content_weight: Annotated[float, Meta(description="Of a hybrid: how much its content part counted")] | UnsetType = UNSET
+    folded_in: FoldedIn | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
 
 

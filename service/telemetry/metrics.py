@@ -198,6 +198,10 @@ METRICS: tuple[Metric, ...] = (
         "The worst lag of the event loop in about the last minute.",
         lambda readings, usage: readings.worst_lag_ns / 1e9,
     ),
+    _of_the_server(
+        "interactions_total", "Interactions that were posted and appended.", lambda readings, _: readings.interactions, "counter"
+    ),
+    _of_the_server("recent_users", "Users whose answers take in what they did lately.", lambda readings, _: readings.known_users),
     _of_the_server("event_streams", "Clients of /events.", lambda readings, usage: readings.streams),
     _of_the_server(
         "segment_bytes",

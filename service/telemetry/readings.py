@@ -46,6 +46,10 @@ class Readings:
     worst_lag_ns: int
     streams: int
     uptime_s: float
+    interactions: int
+    """Posted since the start."""
+    known_users: int
+    """Of whom answers take in what they did lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,14 @@ class PostgresIngest:
     async def _connection(self) -> AsyncIterator[Connection]:
         with self._translated():
             pool = await self._opened()
-            async with pool.acquire(timeout=CONNECT_S) as connection:
+            try:
+                connection = await pool.acquire(timeout=CONNECT_S)
+            except ValueError as error:
+                raise NotTaken(f"[data] url: {self._shown(error)}") from error
+            try:
                 yield connection
+            finally:
+                await pool.release(connection)
 
     async def _opened(self) -> asyncpg.Pool[Any]:
         """The pool; it connects to nothing until it has to."""
@@ -153,21 +159,21 @@ class PostgresIngest:
         users, items = ("bigint" if all(isinstance(row[at], int) for row in rows) else "text" for at in (0, 1))
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_OF_MAKING)
-            if await connection.fetchval("SELECT to_regclass($1) IS NULL", self._table):
-                await connection.execute(
-                    f"CREATE TABLE {self._table} (user_id {users} NOT NULL, item_id {items} NOT NULL,"
-                    " weight double precision NOT NULL DEFAULT 1, ts timestamptz NOT NULL DEFAULT now())"
-                )
-                await connection.execute(f"CREATE INDEX {self._index} ON {self._table} (ts)")
+            await connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._table} (user_id {users} NOT NULL, item_id {items} NOT NULL,"
+                " weight double precision NOT NULL DEFAULT 1, ts timestamptz NOT NULL DEFAULT now())"
+            )
+            await connection.execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} (ts)")
 
     async def _prepare_keys(self, connection: Connection) -> None:
         """The table of keys is there, and every so often without those that are old."""
         if self._keys_since_cleaning >= KEYS_BETWEEN_CLEANINGS:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_OF_MAKING)
+                # Whoever may not make tables may have been given this one.
                 if await connection.fetchval("SELECT to_regclass($1) IS NULL", self._keys):
                     await connection.execute(
-                        f"CREATE TABLE {self._keys} (name text PRIMARY KEY, digest text NOT NULL, accepted integer NOT NULL,"
+                        f"CREATE TABLE IF NOT EXISTS {self._keys} (name text PRIMARY KEY, digest text NOT NULL, accepted integer NOT NULL,"
                         " at timestamptz NOT NULL DEFAULT now())"
                     )
                 await connection.execute(f"DELETE FROM {self._keys} WHERE at < now() - make_interval(secs => $1)", KEY_KEPT_S)  # noqa: S608
@@ -200,8 +206,6 @@ class PostgresIngest:
             raise self._judged(error) from error
         except TimeoutError as error:
             raise DataUnavailable("the database did not answer in time") from error
-        except asyncpg.ClientConfigurationError as error:
-            raise NotTaken(f"[data] url: {self._shown(error)}") from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(error, ValueError):  # asyncpg's own DataError: a value that cannot be sent at all
                 raise WrongValue(None, "", self._shown(error)) from error

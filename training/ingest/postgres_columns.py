@@ -36,7 +36,7 @@ class Columns:
     def insert_into(self, table: str) -> str:
         """An INSERT of one array a column, in the order of `types`."""
         given = ", ".join(f"${at}::{self._array(name)}[]" for at, name in enumerate(self.types, 1))
-        values = ", ".join(f"given.{name}{self._cast(name)}" for name in self.types)
+        values = ", ".join(self._cast(f"given.{name}", name) for name in self.types)
         names = ", ".join(self.types)
         return f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({given}) AS given ({names})"  # noqa: S608  names of COLUMNS
 
@@ -57,11 +57,11 @@ class Columns:
             return "double precision" if type in _AS_SECONDS else "text" if type in _TEXT else "timestamptz"
         return "bigint" if type in _WHOLE else "text"
 
-    def _cast(self, name: str) -> str:
+    def _cast(self, given: str, name: str) -> str:
         type, words = self.types[name]
         if name == "ts" and type in ("timestamp", "date"):
-            return f" AT TIME ZONE 'UTC'{'::date' if type == 'date' else ''}"
-        return f"::{words}" if name in ("user_id", "item_id") and type not in (*_WHOLE, *_WITHOUT_CAST) else ""
+            return f"({given} AT TIME ZONE 'UTC')::{words}"
+        return f"{given}::{words}" if name in ("user_id", "item_id") and type not in (*_WHOLE, *_WITHOUT_CAST) else given
 
     def _ids(self, rows: Sequence[Interaction], name: str) -> list[Any]:
         type, words = self.types[name]

@@ -5,7 +5,7 @@ READERS is the table: one file a kind of database. Adding one is adding a file a
 
     postgres.py sqlite.py csv.py    where rows come from; what failed is said here, and how often it is tried
     columns.py values.py            which column is what; a batch of one column as ids, weights, times
-    entities.py interactions.py items.py features.py    rows of a batch into arrays that grow
+    entities.py growing.py interactions.py items.py features.py    rows of a batch into arrays that grow
     building.py fingerprint.py      the whole: one numbering of users and items, one digest
 """
 

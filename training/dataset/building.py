@@ -2,7 +2,7 @@
 
 Covers: the order of tables, progress, batches. Does not cover: reading rows (one file a kind of database). Not thread-safe; one
 builder is one try: a reader that begins again begins with a new one. Memory: 20 bytes an interaction and, while a column is put
-together, that column once more; some 200 bytes a user or item; features 12 bytes a value; items as Python values.
+together, that column once more; some 200 bytes a user or item; features 12 bytes a value, 40 at the end; items as Python values.
 """
 
 from __future__ import annotations

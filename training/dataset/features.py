@@ -23,6 +23,7 @@ from training.dataset import values
 from training.dataset.base import Features
 from training.dataset.columns import Columns, Table, holds_categories, split_categories
 from training.dataset.entities import Entities
+from training.dataset.growing import Growing
 from training.dataset.interactions import Rows
 from training.dataset.values import Cell
 
@@ -47,7 +48,7 @@ class FeatureRows:
         self._names = Entities()
         self._met: set[int] = set()
         self._read = 0
-        self._parts: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]] = []
+        self._rows, self._named_by, self._values = Growing(np.int32), Growing(np.int32), Growing(np.float32)
 
     def add(self, rows: Rows) -> None:
         """Take a batch. Raises BadData."""
@@ -62,18 +63,17 @@ class FeatureRows:
         found = [list(self._long(at, row) if self._feature is not None else self._wide(at, row)) for at, row in enumerate(rows)]
         names = self._names.rows([name for name, _ in chain.from_iterable(found)])
         numbers = np.array([value for _, value in chain.from_iterable(found)], np.float32)
-        self._parts.append((np.repeat(entities, [len(each) for each in found]), names, numbers))
+        self._rows.append(np.repeat(entities, [len(each) for each in found]))
+        self._named_by.append(names)
+        self._values.append(numbers)
         self._read += len(rows)
 
     def finish(self, entities: NDArray[np.int32]) -> Features:
         """The matrix in the final order of rows; its features in the order of their names."""
         names, order = self._names.settle(is_text=False)
-        joined = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)] if self._parts else [np.empty(0, np.int32)] * 3
-        self._parts.clear()
-        rows, columns, numbers = entities[joined[0]], order[joined[1]], joined[2]
-        keys = rows.astype(np.int64) * max(1, len(names)) + columns
+        keys = entities[self._rows.take()].astype(np.int64) * max(1, len(names)) + order[self._named_by.take()]
         distinct, at = np.unique(keys, return_inverse=True)
-        summed = np.bincount(at, numbers, len(distinct)).astype(np.float32)
+        summed = np.bincount(at, self._values.take(), len(distinct)).astype(np.float32)
         indptr = np.searchsorted(distinct, np.arange(len(entities) + 1, dtype=np.int64) * max(1, len(names))).astype(np.int64)
         return Features([str(name) for name in names], indptr, (distinct % max(1, len(names))).astype(np.int32), summed)
 

@@ -19,6 +19,7 @@ from training.dataset import values
 from training.dataset.base import Interactions
 from training.dataset.columns import Columns
 from training.dataset.entities import Entities
+from training.dataset.growing import Growing
 from training.dataset.values import Cell
 
 Rows = Sequence[Sequence[Any]]
@@ -35,7 +36,8 @@ class InteractionRows:
         self._users, self._items = users, items
         self._limit = limit
         self._read = self._without_weight = 0
-        self._parts: dict[str, list[NDArray[Any]]] = {"users": [], "items": [], "weights": [], "times": []}
+        self._user_rows, self._item_rows = Growing(np.int32), Growing(np.int32)
+        self._weights, self._times = Growing(np.float32), Growing(np.float64)
 
     def add(self, rows: Rows) -> None:
         """Take a batch. Raises BadData, which names column and row."""
@@ -56,15 +58,15 @@ class InteractionRows:
             items = [id for id, keep in zip(items, kept, strict=True) if keep]
             weights, times = weights[counts], None if times is None else times[counts]
             self._without_weight += len(rows) - len(users)
-        self._parts["users"].append(self._users.rows(users))
-        self._parts["items"].append(self._items.rows(items))
-        self._parts["weights"].append(weights)
+        self._user_rows.append(self._users.rows(users))
+        self._item_rows.append(self._items.rows(items))
+        self._weights.append(weights)
         if times is not None:
-            self._parts["times"].append(times)
+            self._times.append(times)
 
     def finish(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> tuple[Interactions, Mapping[str, int]]:
         """The interactions, with the final rows of users and items, and what was left out or filled in. The sink is empty then."""
-        times = None if self._time is None else self._joined("times", np.float64)
+        times = None if self._time is None else self._times.take()
         notes = {"without_weight": self._without_weight} if self._without_weight else {}
         if times is not None:
             unknown = np.isnan(times)
@@ -73,13 +75,8 @@ class InteractionRows:
             elif unknown.any():
                 times[unknown] = times[~unknown].min()
                 notes["without_time"] = int(unknown.sum())
-        found = [rows[self._joined(name, np.int32)] for name, rows in (("users", users), ("items", items))]
-        return Interactions(found[0], found[1], self._joined("weights", np.float32), times), notes
-
-    def _joined(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        """One column as a whole; its batches are given back at once, so that only one column is there twice."""
-        parts = self._parts.pop(name)
-        return np.concatenate(parts) if parts else np.empty(0, dtype)
+        found = Interactions(users[self._user_rows.take()], items[self._item_rows.take()], self._weights.take(), times)
+        return found, notes
 
     def _of(self, column: int, rows: Rows) -> list[Any]:
         return [row[column] for row in rows]

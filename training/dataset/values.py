@@ -81,7 +81,7 @@ def _seconds(value: Any, at: int, cell: Cell) -> float:
             number = _number_in(value)
             value = datetime.fromisoformat(value.strip()) if number is None else number
         if isinstance(value, datetime):
-            return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
+            return value.timestamp() if value.tzinfo is not None else value.replace(tzinfo=UTC).timestamp()
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value):

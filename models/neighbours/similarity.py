@@ -54,7 +54,7 @@ class DenseSimilarity:
 class DenseWeights(DenseSimilarity):
     """(n, n) what having the item of a row says for that of a column, on no scale and not symmetric (EASE).
 
-    An item of which nothing is known is NaN in its row and column: it adds nothing to a profile, and has no score.
+    An item of which nothing is known is NaN in its column, its own row included: it has no score, and adds nothing to a profile.
     """
 
     def _sums(self, rows: Rows, weights: Weights, at: Rows | slice, width: int) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ def bundle_of(relation: str, matrix: NDArray[Any], *, liked: str = "mean", users
     count = len(matrix)
     arrays: Arrays = {}
     meta: dict[str, Any] = {"relation": relation, "items": count, "liked": liked}
-    if relation == "similarity":
+    if relation in ("similarity", "weights"):
         arrays["similarity"] = matrix
     elif relation in ("sparse similarity", "neighbours"):
         arrays |= csr("similarity", matrix)
@@ -339,3 +339,33 @@ def test_warming_where_there_is_nothing_to_score() -> None:
     assert warm(scorer_of("neighbours", np.ones((5, 5)), users=np.zeros((2, 5)))) == {"score_range": None}
     with pytest.raises(BadBundle, match="finite"), np.errstate(all="ignore"):
         warm(scorer_of("similarity", np.full((4, 4), np.nan)))
+
+
+def test_weights_add_up_and_what_is_unknown_adds_nothing_and_has_no_score() -> None:
+    rng = np.random.default_rng(4)
+    weights = rng.normal(size=(40, 40)).astype("f4")
+    np.fill_diagonal(weights, 0.0)
+    weights[:, 7] = np.nan
+    users = np.zeros((3, 40))
+    users[0, [2, 7, 11]] = 1.0, 5.0, 2.0
+    users[1, 7] = 1.0
+    scorer = scorer_of("weights", weights, liked="sum", users=users)
+    wanted = weights[2].astype("f8") + 2.0 * weights[11]
+    [someone, lost, nobody] = scorer.recommend(Query([0, 1, 2], 50))
+    assert ranking(someone) == [(row, wanted[row]) for row in best(wanted, 50, [2, 7, 11])]
+    assert ranking(lost) == ranking(nobody) == []
+    assert ranking(scorer.recommend(Query(similar_to=1007))[0]) == []
+    assert ranking(scorer.recommend(Query([0], 3, explain=True))[0]) == ranking(someone)[:3]
+    assert warm(scorer)["score_range"]["max"] == pytest.approx(max(score for _, score in ranking(someone)))
+
+
+def test_weights_are_brought_to_one_scale_for_diversity() -> None:
+    """Item 1 is all but item 0; the weights are small, as those of EASE are."""
+    weights = np.full((30, 30), 1e-4, "f4")
+    weights[0, 1] = weights[1, 0] = 0.01
+    weights[29] = 0.02 - np.arange(30) * 1e-4
+    weights[29, :2] = 0.03, 0.0299
+    np.fill_diagonal(weights, 0.0)
+    scorer = scorer_of("weights", weights, liked="sum")
+    plain, diverse = (ranking(scorer.recommend(Query(liked=[1029], k=2, diversity=at))[0]) for at in (1.0, 0.5))
+    assert [row for row, _ in plain] == [0, 1] and diverse[0][0] == 0 and diverse[1][0] not in (0, 1)

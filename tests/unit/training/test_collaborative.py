@@ -52,6 +52,18 @@ def test_what_nobody_has_is_never_answered_before_what_somebody_has(algorithm: s
     assert algorithm == "popular" or len(rows) == 38
 
 
+@pytest.mark.parametrize("algorithm", sorted(set(SMALL) - {"popular"}))
+def test_nothing_is_like_what_nobody_has(algorithm: str) -> None:
+    matrix = MATRIX.copy()
+    matrix[:, 17] = 0.0
+    had = matrix.copy()
+    had[4, 17] = 1.0
+    bundle = trained(algorithm, dataset_of(matrix), seen=dataset_of(had), **SMALL[algorithm]).bundle
+    assert answered(bundle, Query(similar_to=1017, k=5)) == ([], [])
+    alone = trained(algorithm, dataset_of(matrix), **SMALL[algorithm]).bundle
+    assert answered(bundle, Query(["u4"], 20)) == answered(alone, Query(["u4"], 20))
+
+
 @every_algorithm
 def test_what_is_held_out_is_left_out_of_answers_and_not_learned_from(algorithm: str) -> None:
     later = np.maximum(MATRIX, grouped(seed=5))
@@ -135,6 +147,9 @@ def test_bpr_is_implicits() -> None:
     theirs.fit(user_items, show_progress=False)
     items, their_scores = theirs.recommend(3, user_items[3], N=10)
     assert rows == items.tolist() and scores == pytest.approx(their_scores.tolist(), rel=1e-4)
+    similar, cosines = answered(trained("bpr", dataset_of(matrix), **SMALL["bpr"]).bundle, Query(similar_to=1004, k=5))
+    items, their_cosines = theirs.similar_items(4, 6)
+    assert similar == items.tolist()[1:] and cosines == pytest.approx(their_cosines.tolist()[1:], rel=1e-4)
 
 
 def test_nmf_in_steps_is_sklearns_at_once() -> None:
@@ -166,9 +181,11 @@ def test_ease_is_its_closed_form(users: int) -> None:
     weights = np.eye(len(inverse)) - inverse / np.diag(inverse)
     scores = matrix[3] @ weights
     scores[matrix.sum(axis=0) == 0] = -np.inf
-    rows, answers = top("ease", matrix, 3, weights="linear")
-    assert rows == ranked(scores, np.flatnonzero(matrix[3]).tolist(), 10)
-    assert answers == pytest.approx(scores[rows].tolist(), rel=1e-4)
+    bundle = trained("ease", dataset_of(matrix), regularization=5.0, weights="linear").bundle
+    for left_out, exclude_seen in ((np.flatnonzero(matrix[3]).tolist(), True), ([], False)):
+        rows, answers = answered(bundle, Query(["u3"], 20, exclude_seen=exclude_seen))
+        assert rows == ranked(scores, left_out, 20)
+        assert answers == pytest.approx(scores[rows].tolist(), rel=1e-4)
 
 
 def test_popular_counts_users_and_compares_nothing() -> None:
@@ -199,6 +216,13 @@ def test_ease_says_beforehand_how_much_memory_it_wants() -> None:
 def test_weights_are_scaled_and_one_is_always_one(how: str, wanted: list[float]) -> None:
     cells = ask_of("als", dataset_of(np.array([[1.0, 3.0, 7.0]], np.float32))).seen
     assert scaled(cells, how).weights.tolist() == wanted
+
+
+@pytest.mark.parametrize("algorithm", ["als", "ease", "nmf", "svd"])
+def test_what_users_have_counts_when_it_serves_as_it_did_when_it_was_learned(algorithm: str) -> None:
+    matrix = grouped(weighted=True)
+    bundle = trained(algorithm, dataset_of(matrix), **SMALL[algorithm], weights="log").bundle
+    assert bundle.arrays["seen.weights"].tolist() == pytest.approx(np.log2(1 + matrix[matrix > 0]).tolist())
 
 
 def test_too_few_to_decompose_is_said() -> None:

@@ -12,12 +12,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from loaders.bundle_file import write_bundle_file
 from loaders.published import MODEL_FILE, BadRecord, PublishedFolder, PublishedVersion
 from loaders.walls import PrivateMemory
+from models.bundle import Bundle
 from training.bundles import Cells
 from training.dataset import open_reader
 from training.dataset.base import Dataset
@@ -58,6 +60,7 @@ def carry_out(plan: Plan, telling: Telling, memory: PrivateMemory) -> Outcome:
     asked = check(training.algorithm, training.parameters)
     parts = _parts(plan)
     telling.phase("reading")
+    read_at = time.time()
     dataset = open_reader(plan.data).read(telling.progress)
     log.info("%s", _in_words(dataset))
     fingerprint = {**dataset.fingerprint.to_json(), "recipe": recipe_of(plan, asked, parts)}
@@ -80,7 +83,7 @@ def carry_out(plan: Plan, telling: Telling, memory: PrivateMemory) -> Outcome:
     trained = trainer.fit(ask, telling.progress)
     trained_at = time.time()
     staging = stage_folder(plan.store, training.name, plan.run_id)
-    size, digest = write_bundle_file(staging / MODEL_FILE, trained.bundle)
+    size, digest = write_bundle_file(staging / MODEL_FILE, _dated(trained.bundle, read_at if parted.cut.at is None else parted.cut.at))
     family, parameters, notes = trained.bundle.family, dict(trained.parameters), dict(trained.notes)
     del ask, trained  # the arrays are read from the file from here on, as they will be when it serves
     telling.phase("evaluating")
@@ -114,6 +117,12 @@ def carry_out(plan: Plan, telling: Telling, memory: PrivateMemory) -> Outcome:
     if verdict.accepted:
         write_record(staging, record)
     return Outcome("accepted" if verdict.accepted else "refused", fingerprint, record=record)
+
+
+def _dated(bundle: Bundle, learned_until: float) -> Bundle:
+    """The bundle, which says until when it has learned (Unix seconds): what users did later is folded in (`models.recent`)."""
+    told = datetime.fromtimestamp(learned_until, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return replace(bundle, details={**bundle.details, "learned_until": told})
 
 
 def recipe_of(plan: Plan, parameters: Mapping[str, Any], parts: Mapping[str, PublishedVersion]) -> str:

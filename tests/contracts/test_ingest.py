@@ -412,7 +412,7 @@ async def test_a_postgres_that_is_away_and_comes_back(postgres: PostgresDatabase
             await ingest.append(ROWS)
     with pytest.raises(DataUnavailable):
         await recent(ingest)
-    await asyncio.to_thread(postgres.server.start)
+    postgres.server.start()  # not in a thread: it ends with the one that began it
     async with asyncio.timeout(30):
         while True:
             try:

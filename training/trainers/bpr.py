@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from training.bundles import factors_bundle
+from training.errors import Untrainable
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
 from training.trainers.matrix import learned, mark_cold
 
@@ -27,6 +28,7 @@ class Bpr:
     def fit(self, ask: Ask, on_progress: OnProgress) -> Trained:
         """See training.trainers.base.Trainer."""
         from implicit.cpu.bpr import BayesianPersonalizedRanking
+        from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits
 
         chosen, epochs = ask.parameters, ask.parameters["epochs"]
@@ -41,7 +43,10 @@ class Bpr:
                 num_threads=1,
                 random_state=ask.seed,
             )
-            model.fit(matrix, show_progress=False, callback=lambda epoch, *_: on_progress("fitting", int(epoch) + 1, epochs))
+            try:
+                model.fit(matrix, show_progress=False, callback=lambda epoch, *_: on_progress("fitting", int(epoch) + 1, epochs))
+            except ModelFitError as error:
+                raise Untrainable(f"the factors grow without bound: learning_rate {chosen['learning_rate']:g} is too great") from error
         mark_cold(matrix, model.user_factors, model.item_factors)
         bundle = factors_bundle(
             ask.train,

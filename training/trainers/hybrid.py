@@ -17,13 +17,13 @@ from models.bundle import Bundle
 from models.catalogue import Catalogue
 from models.hybrid.blending import COLLABORATIVE, CONTENT, DEFAULT_LAMBDA, ROLES
 from models.hybrid.items import align
-from training.errors import PartUnpublished, Untrainable
+from training.errors import BadParameter, PartUnpublished, Untrainable
 from training.runs import rfc3339
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
 from training.trainers.blend_search import LENGTHS, SHARES, Line, best_line, lines, measured_cases
 
 FALLBACK = Line(0.6, 0.1, 20.0)
-"""Where nothing can be held out to search on."""
+"""Where nothing can be searched: for who is new mostly content, which knows every item; for who is known hardly any."""
 
 
 class Hybrid:
@@ -63,6 +63,8 @@ class Hybrid:
 
     def fit(self, ask: Ask, on_progress: OnProgress) -> Trained:
         """See training.trainers.base.Trainer. Raises PartUnpublished, and Untrainable for parts that do not go together."""
+        if not len(ask.train.interactions):
+            raise Untrainable("there are no interactions to learn from")
         records = _records(ask.parts)
         _check_together(ask.parts)
         given = ask.parameters
@@ -87,9 +89,13 @@ class Hybrid:
 def _search(ask: Ask, records: Mapping[str, PublishedVersion], on_progress: OnProgress) -> tuple[Line, dict[str, Any]]:
     """The best line through what is given, and what is recorded of the search."""
     warm, length = ask.parameters["content_weight_warm"], ask.parameters["warm_interactions"]
-    cases = measured_cases(ask, records, on_progress)
+    fallback = Line(FALLBACK.cold, FALLBACK.warm if warm is None else warm, length or FALLBACK.length)
+    try:
+        cases = measured_cases(ask, records, on_progress)
+    except (Untrainable, BadParameter) as error:  # the published parts still serve: less data, or another program, made them
+        return fallback, {"not_searched": f"a part cannot be trained again: {error.message}"}
     if cases is None or not len(cases.history):
-        return Line(FALLBACK.cold, FALLBACK.warm if warm is None else warm, length or FALLBACK.length), {}
+        return fallback, {"not_searched": "nothing could be held out"}
     line = best_line(cases, lines(warm, length))
     worth = {f"content {share:g}": round(cases.worth(Line(share, None, 1.0)), 6) for share in (0.0, line.cold, 1.0)}
     return line, {"search": {"parameter": "content_weight", "cases": len(cases.history), "chosen": round(cases.worth(line), 6), **worth}}

@@ -32,6 +32,7 @@ from training.runs import Run, RunCause, RunStatus
 POLL_S = 0.5
 """How often a run of another process is looked at by who waits for it."""
 _REMEMBERED = 100
+_STOPS = "training does not run: the process stops"
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger("holdfast.training")
@@ -81,8 +82,13 @@ class Runner:
 
     async def aclose(self) -> None:
         """Runs are cancelled, their processes killed; what is being published is published."""
+        if self._is_closed:
+            return
         self._is_closed = True
         await asyncio.gather(*self._counting)
+        for starting in self._starting.values():
+            async with starting:  # what is being begun is there, to be cancelled
+                continue
         self._is_open = False
         for active in tuple(self._active.values()):
             active.cancel(STOPPED)
@@ -96,7 +102,7 @@ class Runner:
         if training not in self._starting:
             raise UnknownTraining(training)
         if self._is_closed:
-            raise TrainingUnavailable("training does not run: the process stops")
+            raise TrainingUnavailable(_STOPS)
         await self.open()
         return await to_the_end(self._begin(training, cause, requested_by, force))
 
@@ -203,6 +209,8 @@ class Runner:
 
     async def _begin(self, training: str, cause: RunCause, requested_by: str, force: bool) -> Run:
         async with self._starting[training]:
+            if self._is_closed:
+                raise TrainingUnavailable(_STOPS)
             if training in self._active:
                 raise AlreadyRunning(f"{training} is being trained already", self._active[training].run)
             now = self._clock()
@@ -275,7 +283,7 @@ class Runner:
 
     async def _asked(self, method: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if not self._is_open:
-            raise TrainingUnavailable("training does not run: the process stops")
+            raise TrainingUnavailable(_STOPS)
         try:
             return await self._recorder.ask(method, *args, **kwargs)
         except JournalUnavailable as error:

@@ -47,6 +47,7 @@ docs: $(VENV)/.ready-test
 	$(VENV)/bin/python -m service.reference cli > docs/reference/cli.md
 	$(VENV)/bin/python -m service.reference http > docs/reference/http.md
 	$(VENV)/bin/python -m service.reference metrics > docs/reference/metrics.md
+	$(VENV)/bin/python -m training.trainers.reference > docs/reference/training.md
 	$(VENV)/bin/python -m bench.estimators > $(VENV)/estimators.md
 	mv $(VENV)/estimators.md docs/reference/estimators.md
 

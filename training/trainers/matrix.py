@@ -6,6 +6,7 @@ cover: learning (one file an algorithm), the bundle (`training.bundles`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ WEIGHTS = Parameter(
     " the thousandth play counts less than the first; linear is w; equal is 1 whatever was given. A weight of 1 is 1 in all of them.",
     choices=("log", "linear", "equal"),
 )
+
+EQUAL_WEIGHTS = replace(WEIGHTS, default="equal")
+"""For models that reproduce the weights themselves, where great ones drown what everybody else did."""
 
 
 def scaled(cells: Cells, how: str) -> Cells:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.bundles import factors_bundle
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
-from training.trainers.matrix import WEIGHTS, learned, mark_cold, scaled
+from training.trainers.matrix import EQUAL_WEIGHTS, learned, mark_cold, scaled
 
 _AT_ONCE = 10
 """Sweeps between two steps of progress."""
@@ -30,7 +30,7 @@ class Nmf:
             64, "Numbers a user and an item are described by; no more than there are users or items.", minimum=1, maximum=2048
         ),
         "sweeps": Parameter(100, "Times that all users and then all items are solved for.", minimum=1, maximum=10_000),
-        "weights": WEIGHTS,
+        "weights": EQUAL_WEIGHTS,
     }
 
     def fit(self, ask: Ask, on_progress: OnProgress) -> Trained:

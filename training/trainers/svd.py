@@ -16,7 +16,7 @@ from training.bundles import factors_bundle
 from training.errors import Untrainable
 from training.metrics import from_factors
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
-from training.trainers.matrix import WEIGHTS, learned, mark_cold, scaled
+from training.trainers.matrix import EQUAL_WEIGHTS, learned, mark_cold, scaled
 from training.trainers.search import Trial, search
 
 GRID = (8, 16, 32, 64, 128)
@@ -39,7 +39,7 @@ class Svd:
             type=int,
         ),
         "power_iterations": Parameter(4, "Passes that make the randomised decomposition more exact.", minimum=0, maximum=100),
-        "weights": WEIGHTS,
+        "weights": EQUAL_WEIGHTS,
     }
 
     def fit(self, ask: Ask, on_progress: OnProgress) -> Trained:

@@ -231,10 +231,14 @@ class DataSettings:
         " columns. Empty takes the table `items` (csv://: items.csv) if there is one.",
     )
     user_features: str = setting(
-        "", "Query that gives user_id and a column a feature, or user_id, feature and if it is not always 1 value. Empty: none."
+        "",
+        "Query that gives user_id and a column a feature, or user_id, feature and if it is not always 1 value. Empty: none (csv://:"
+        " user_features.csv if there is one).",
     )
     item_features: str = setting(
-        "", "Query that gives item_id and a column a feature, or item_id, feature and if it is not always 1 value. Empty: none."
+        "",
+        "Query that gives item_id and a column a feature, or item_id, feature and if it is not always 1 value. Empty: none (csv://:"
+        " item_features.csv if there is one).",
     )
     statement_timeout_s: float = setting(600.0, "Time limit of one query.", key="statement_timeout", kind="duration", minimum=0.1)
     attempts: int = setting(3, "How often a database that cannot be reached, or breaks off, is tried.", minimum=1, maximum=100)

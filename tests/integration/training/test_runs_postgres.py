@@ -27,8 +27,8 @@ RUN = "20261121T000001-000001"
 @pytest.fixture
 def plan(tmp_path: Path, postgres: PostgresDatabase) -> Plan:
     postgres.run(
-        "CREATE TABLE interactions AS SELECT n % 900 AS user_id, 'item ' || (n % 613) * (n % 7) AS item_id, to_timestamp(1700000000 + n) AS ts"
-        " FROM generate_series(1, 60000) AS n"
+        "CREATE TABLE interactions AS SELECT n % 900 AS user_id, 'item ' || (n % 613) * (n % 7) AS item_id,"
+        " to_timestamp(1700000000 + n) AS ts FROM generate_series(1, 60000) AS n"
     )
     training = TrainingSettings(name="popular", algorithm="popular", memory_bytes=512 * MIB, timeout_s=120.0)
     return Plan(

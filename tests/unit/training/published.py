@@ -22,10 +22,11 @@ def name_of(number: int) -> str:
 
 
 def bundle_of(number: int) -> Bundle:
-    """A model that answers, another one for each number."""
+    """A model that answers as `als` does, another one for each number."""
     rng = np.random.default_rng(number)
-    made = factors_bundle(rng.random((4, 3)).astype("f4"), rng.random((9, 3)).astype("f4"))
-    return replace(made, details={"users": 4, "items": 9, "number": number})
+    made = factors_bundle(rng.random((4, 3)).astype("f4"), rng.random((9, 3)).astype("f4"), rng.random((4, 9)) < 0.3)
+    told = {"algorithm": "als", "trained_at": "2026-01-01T00:00:00Z"}
+    return replace(made, details={"users": 4, "items": 9, "number": number, **told})
 
 
 def record_of(number: int, size: int, sha256: str, training: str = TRAINING) -> PublishedVersion:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from config.schema import DataSettings, Settings
 from loaders.process import to_the_end
-from loaders.published import PublishedFolder
+from loaders.published import BadRecord, PublishedFolder
 from service.recent import RecentInteractions
 from training.errors import DataUnavailable
 from training.ingest import open_ingest
@@ -127,17 +127,22 @@ class Intake:
 
 
 def learned_by_all(settings: Settings) -> float | None:
-    """Until when what happened is in every version that may serve, Unix seconds: the oldest that is kept of all trainings.
+    """Until when every version that may serve has learned, Unix seconds: the oldest that is kept of all trainings.
 
     None where that is not known: a model comes from elsewhere, or a training has published nothing. Blocking.
     """
     oldest = []
     for model in settings.models.values():
         scheme, _, training = model.source.partition(":")
-        kept = PublishedFolder(settings.store.path, training).names() if scheme == "training" else []
+        published = PublishedFolder(settings.store.path, training)
+        kept = published.names() if scheme == "training" else []
         if not kept:
             return None
-        oldest.append(_began_at(kept[-1]))
+        try:
+            record = published.record(kept[-1])
+        except (BadRecord, ValueError):
+            return None
+        oldest.append(_began_at(record.version) if record.cut_at is None else record.cut_at)
     return min(oldest, default=None)
 
 

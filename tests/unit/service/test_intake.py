@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,26 +152,38 @@ async def test_filling_ends_with_the_server(bench: Bench) -> None:
         await filling
 
 
-def published(store: Path, training: str, *versions: str) -> None:
-    for version in versions:
-        folder = store / training / version
-        folder.mkdir(parents=True)
-        (folder / RECORD_FILE).write_text("{}")
+def published(store: Path, training: str, version: str, cut_at: float | None) -> None:
+    folder = store / training / version
+    folder.mkdir(parents=True)
+    told = {"version": version, "training": training, "algorithm": "als", "family": "factors", "trained_at": 0, "published_at": 0}
+    rest = {"bytes": 0, "sha256": "", "code_version": "", "seconds": 0, "peak_bytes": None, "split": "time", "cut_at": cut_at}
+    (folder / RECORD_FILE).write_text(json.dumps({**told, **rest}))
 
 
-async def test_what_every_kept_version_has_learned_is_left_where_it_is(tmp_path: Path) -> None:
-    published(tmp_path, "als", "20260304T050607-aaaaaa", "20260305T050607-bbbbbb")
-    published(tmp_path, "bpr", "20260306T050607-cccccc")
+@pytest.mark.parametrize("cut_at", [1_772_600_500.0, None])
+async def test_what_every_kept_version_has_learned_is_left_where_it_is(tmp_path: Path, cut_at: float | None) -> None:
+    published(tmp_path, "als", "20260304T050607-aaaaaa", cut_at)
+    published(tmp_path, "als", "20260305T050607-bbbbbb", cut_at and cut_at + 1000)
+    published(tmp_path, "bpr", "20260306T050607-cccccc", None)
     bench = Bench(tmp_path, als="training:als", other="training:bpr")
-    since = 1772600767.0  # 2026-03-04T05:06:07Z
+    since = cut_at or 1_772_600_767.0  # a random split: when the run was created, 2026-03-04T05:06:07Z
     bench.ingest.rows = [Interaction(1, 1, 1.0, since + 2), Interaction(2, 2, 1.0, since + 1), Interaction(3, 3, 1.0, since - 1)]
     await bench.intake.fill()
     assert bench.recent.of([1, 2, 3]).keys() == {1, 2}
 
 
+async def test_of_a_version_without_a_record_nobody_knows_what_it_has_learned(tmp_path: Path) -> None:
+    published(tmp_path, "als", "20260304T050607-aaaaaa", 1.0)
+    (tmp_path / "als" / "20260304T050607-aaaaaa" / RECORD_FILE).write_text("{}")
+    bench = Bench(tmp_path, als="training:als")
+    bench.ingest.rows = ROWS
+    await bench.intake.fill()
+    assert len(bench.recent) == 2
+
+
 @pytest.mark.parametrize("models", [{"als": "als.pkl"}, {"als": "training:als", "x": "s3://b/x.pkl"}, {"als": "training:other"}, {}])
 def test_of_models_from_elsewhere_nobody_knows_what_they_have_learned(tmp_path: Path, models: dict[str, str]) -> None:
-    published(tmp_path, "als", "20260304T050607-aaaaaa")
+    published(tmp_path, "als", "20260304T050607-aaaaaa", 1.0)
     settings = Settings(
         store=StoreSettings(path=tmp_path), models={name: ModelSettings(name, source=source) for name, source in models.items()}
     )

@@ -1,8 +1,8 @@
 """Reading from PostgreSQL: one read-only transaction, one snapshot, a cursor on the server's side.
 
 Covers: connecting, the time limit of a statement, batches, which failures may pass (all is then read again from the start) and
-which cannot. Does not cover: what rows mean (`training.dataset.building`). TLS, Unix sockets (`?host=/run/postgresql`), password
-files and the PG* variables are asyncpg's business.
+which cannot. Does not cover: what rows mean (`training.dataset.building`). TLS, Unix sockets (`?host=/run/postgresql`) and
+password files are asyncpg's business; PG* variables count where the process has them, which a capped child has not.
 
 The transaction is REPEATABLE READ, READ ONLY (PostgreSQL manual, 13.2.2): all queries see one moment, and none can write. Rows come
 by a portal that is fetched in batches, so that memory does not depend on their number on either side. No statement is kept from

@@ -66,7 +66,9 @@ class Hybrid:
         if not len(ask.train.interactions):
             raise Untrainable("there are no interactions to learn from")
         records = _records(ask.parts)
+        on_progress("opening parts", 0, 1)
         _check_together(ask.parts)
+        on_progress("opening parts", 1, 1)
         given = ask.parameters
         notes: dict[str, Any] = {}
         if given["content_weight"] is not None:

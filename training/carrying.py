@@ -45,7 +45,7 @@ class ActiveRun:
     task: asyncio.Task[None] | None = None
     cancelled_by: str | None = None
     is_final: bool = False
-    """What it made is being published: it is not cancelled any more."""
+    """What it made is being published, or it ends in another way: it is not cancelled any more."""
 
     def cancel(self, reason: str) -> bool:
         """End it soon; whether that can still be. Once: a second cancellation would cut its clean-up short."""
@@ -170,13 +170,15 @@ class Carrier:
         return {"status": RunStatus.PUBLISHED, "version": record.version, "reason": reason}
 
     async def _end(self, active: ActiveRun, progress: Progress, how: Mapping[str, Any]) -> None:
+        active.is_final = True
         if how["status"] is not RunStatus.PUBLISHED:
             await self._cleaned(active.run)
         known = {"ended_at": self._clock(), "step": None, "progress": None, "peak_bytes": progress.peak_bytes, "log": progress.log}
-        active.run = replace(active.run, **{**known, **how})
-        self._recorder.keep(active.run)
+        run = replace(active.run, **{**known, **how})
+        self._recorder.keep(run)
         await self._recorder.written()  # before the lock is free, or it would seem to have crashed
         await asyncio.to_thread(active.lock.release)
+        active.run = run  # who sees that it is over may begin the next one
         _say(active.run)
 
     async def _cleaned(self, run: Run) -> None:

@@ -127,7 +127,7 @@ class Runner:
                 raise RunOver(f"the run is over already: {run.status}", run)
             raise RunElsewhere("the run is another process's: interrupt it there", run)
         if not active.cancel(f"cancelled by {by}" if by else "cancelled"):
-            raise RunOver("what the run made is being published already", active.run)
+            raise RunOver("the run is being published, or ends already", active.run)
         return active.run
 
     async def wait(self, run_id: str, timeout_s: float) -> Run:

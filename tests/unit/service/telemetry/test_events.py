@@ -18,12 +18,15 @@ from service.lifecycle.machine import step
 from service.lifecycle.state import Attempt, Cause, Entry, Failure, Phase
 from service.lifecycle.view import ModelView
 from service.schemas.telemetry import Progress, Snapshot, Transition
+from service.schemas.training import RunChanged
 from service.telemetry.events import PROGRESS_INTERVAL_S, EventLog, Told, TooManyReaders
 from tests.unit.lifecycle.fakes import Bench, FakeArtifact, settle
 from tests.unit.service.fakes import LIVE, FakeLoaded, FakeRegistry, FakeScorer, live
+from training.runs import Run, RunCause, RunStatus
 
 SETTINGS = ModelSettings("als", source="/als.pkl")
-SCHEMAS = {"snapshot": Snapshot, "transition": Transition, "progress": Progress}
+SCHEMAS = {"snapshot": Snapshot, "transition": Transition, "progress": Progress, "run": RunChanged}
+RUN = Run("20261121T101500-3fa9c1", "als", "als", RunStatus.RUNNING, RunCause.COMMAND, 1_700_000_000.0, phase="reading")
 
 
 @dataclass
@@ -340,3 +343,70 @@ def test_a_published_version_is_told_with_the_drain_of_the_one_before() -> None:
     entry = after(replace(entry, attempt=replace(entry.attempt, phase=Phase.LOADING)), Succeeded(1, "v2", "r2"))  # type: ignore[type-var]
     watched.log.take(view_of(entry, FakeLoaded(None)))
     assert [data["event"] for _, data in watched.told()][-2:] == ["published", "drain"]
+
+
+def run_at(watched: Watched, **changes: Any) -> None:
+    watched.log.take_run(replace(RUN, **changes))
+
+
+def runs_told(watched: Watched) -> list[tuple[Any, ...]]:
+    return watched.shown("run", "status", "phase", "step", "progress")
+
+
+def test_a_run_is_told_with_every_change_of_its_place() -> None:
+    watched = Watched()
+    run_at(watched, status=RunStatus.QUEUED, phase=None)
+    run_at(watched)
+    run_at(watched, phase="fitting", step="fitting", progress=0.0)
+    run_at(watched, phase="fitting", step="fitting", progress=0.0, status=RunStatus.PUBLISHED)
+    assert runs_told(watched) == [
+        ("queued", None, None, None),
+        ("running", "reading", None, None),
+        ("running", "fitting", "fitting", 0.0),
+        ("published", "fitting", "fitting", 0.0),
+    ]
+    (_, last) = watched.told()[-1]
+    assert "log" not in last
+    assert last["id"] == RUN.id
+
+
+def test_progress_of_a_run_is_thinned_and_the_last_of_it_told() -> None:
+    watched = Watched()
+    for done in range(10):
+        run_at(watched, step="fitting", progress=done / 10)
+    assert [told[3] for told in runs_told(watched)] == [0.0]
+    watched.advance(PROGRESS_INTERVAL_S)
+    assert [told[3] for told in runs_told(watched)] == [0.0, 0.9]
+    watched.advance(PROGRESS_INTERVAL_S)
+    run_at(watched, step="fitting", progress=1.0)
+    assert [told[3] for told in runs_told(watched)] == [0.0, 0.9, 1.0]
+
+
+def test_what_was_held_back_of_a_run_is_not_told_after_its_end() -> None:
+    watched = Watched()
+    run_at(watched, step="fitting", progress=0.1)
+    run_at(watched, step="fitting", progress=0.2)
+    run_at(watched, step="fitting", status=RunStatus.FAILED)
+    watched.advance(PROGRESS_INTERVAL_S)
+    assert [told[0] for told in runs_told(watched)] == ["running", "failed"]
+
+
+def test_runs_do_not_thin_each_other_and_the_end_of_the_log_ends_them() -> None:
+    watched = Watched()
+    for id in ("20261121T101500-3fa9c1", "20261121T101501-3fa9c1"):
+        run_at(watched, id=id, step="fitting", progress=0.1)
+        run_at(watched, id=id, step="fitting", progress=0.2)
+    assert len(runs_told(watched)) == 2
+    watched.log.close()
+    watched.advance(PROGRESS_INTERVAL_S)
+    run_at(watched, status=RunStatus.CANCELLED)
+    assert len(runs_told(watched)) == 2
+
+
+def test_a_reader_goes_on_after_a_run() -> None:
+    watched = Watched()
+    run_at(watched)
+    number = watched.log.number_of("b0-1")
+    assert number == 1
+    run_at(watched, phase="fitting")
+    assert [kind for kind, _ in watched.told(after=number)] == ["run"]

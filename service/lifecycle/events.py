@@ -181,14 +181,17 @@ class Trained(AttemptEvent):
 
 @dataclass(frozen=True, slots=True)
 class SourceFailed(AttemptEvent):
-    """The source failed for good, and the attempt goes on with what the model falls back to. Members as in Failed."""
+    """The source failed for good, and the attempt goes on with what the model falls back to. Members as in Failed.
+
+    fallback: what that is; None where the source is a training itself, which then has to train.
+    """
 
     kind: ClassVar[str] = "fallback"
     type: str
     message: str
     revision: str | None
     jitter: float
-    fallback: str
+    fallback: str | None
 
 
 @dataclass(frozen=True, slots=True)

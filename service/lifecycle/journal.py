@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from .events import Died, Failed
+from .events import Died, Failed, SourceFailed, Withdrawn
 from .state import Attempt, Entry, Phase, StoryLine
 
 _log = logging.getLogger("holdfast.lifecycle")
@@ -22,8 +22,10 @@ def log_transitions(before: Entry, after: Entry) -> None:
 
 def _log_line(line: StoryLine, entry: Entry, attempt: Attempt | None) -> None:
     level = logging.INFO
-    if line.event == Died.kind:
+    if line.event in (Died.kind, SourceFailed.kind):
         level = logging.WARNING
+    elif line.event == Withdrawn.kind:
+        level = logging.ERROR
     elif line.to == Phase.FAILED and line.event == Failed.kind:  # a poll that finds what was rejected before is no news
         level = logging.WARNING if entry.failure is not None and entry.failure.retryable else logging.ERROR
     revision = attempt.revision if attempt is not None and attempt.revision else entry.live.revision if entry.live is not None else None

@@ -27,7 +27,6 @@ from .events import (
     Waiting,
     Withdrawn,
 )
-from .fallback import training_of
 from .moves import Step, begin, check, end, retire, tell
 from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, count_failures, is_limited, plan_retry
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
@@ -109,19 +108,21 @@ def trained(entry: Entry, event: Trained, now: float) -> Step:
 def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPolicy) -> Step:
     """The failure stands whatever the fallback brings. What was downloaded is of no use: the progress shown begins anew."""
     failure, retry_s = _failure(entry, event, now, policy)
-    entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback}, because {event.type}: {event.message}")
-    attempt = replace(_anew(running(entry)), because=failure, retry_s=retry_s)
+    entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback or 'training'}, because {event.type}: {event.message}")
     rejected = failure if retry_s is None and event.revision else entry.rejected
+    # A training that publishes is noticed by its watch: it is not asked in intervals whether it has.
+    retry_s = retry_s if event.fallback is not None else None
+    attempt = replace(_anew(running(entry)), because=failure, fallback=event.fallback, retry_s=retry_s)
     return replace(entry, attempt=attempt, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type)), ()
 
 
 def withdrawn(entry: Entry, event: Withdrawn, now: float, policy: RetryPolicy) -> Step:
-    """The attempt looks for what is current now. In a fallback it is the source's failure that stands."""
+    """The attempt looks for what is current now. In a fallback from another source it is that one's failure that stands."""
     failure = replace(_failure(entry, event, now, policy)[0], retryable=False, is_withdrawn=True)
     entry = tell(entry, event, now, Phase.QUEUED, f"{event.revision}: {event.type}: {event.message}")
     attempt = running(entry)
     entry = replace(entry, attempt=replace(_anew(attempt), withdrawn=failure), tally=entry.tally.failed(event.type))
-    return entry if attempt.because is not None else replace(entry, failure=failure, rejected=failure), ()
+    return entry if attempt.fallback is not None else replace(entry, failure=failure, rejected=failure), ()
 
 
 def _anew(attempt: Attempt) -> Attempt:
@@ -150,7 +151,8 @@ def unchanged(entry: Entry, event: Unchanged, now: float, policy: RetryPolicy) -
     if entry.live is not None and entry.live.revision == event.revision:
         entry = tell(entry, event, now, Phase.LIVE, event.revision)
         before = entry.failure if entry.failure is not None and entry.failure.is_withdrawn and attempt.cause in AUTOMATIC else None
-        return _served(entry, now, attempt.because or attempt.withdrawn or before)
+        because = attempt.because if attempt.fallback is not None else None
+        return _served(entry, now, because or attempt.withdrawn or before)
     rejected = entry.rejected
     if rejected is not None and rejected.revision == event.revision:
         entry = tell(entry, event, now, Phase.FAILED, event.revision)
@@ -195,6 +197,7 @@ def _failure(entry: Entry, event: Failed | SourceFailed | Withdrawn, now: float,
     attempts, limited = count_failures(entry, event.type, event.revision)
     delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
     known = entry.failure.revision if entry.failure is not None else None
+    rejected = entry.rejected
     failure = Failure(
         type=event.type,
         message=event.message,
@@ -203,6 +206,7 @@ def _failure(entry: Entry, event: Failed | SourceFailed | Withdrawn, now: float,
         at=now,
         revision=event.revision or known,
         limited=limited,
+        is_withdrawn=rejected is not None and rejected.is_withdrawn and rejected.revision == event.revision,
     )
     return failure, delay_s
 
@@ -217,9 +221,7 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
     failure, delay_s = _failure(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
-    behind = attempt.because.revision if attempt.because is not None else None
-    is_of_source = behind is None or training_of(behind) is not None
-    rejected = failure if delay_s is None and event.revision and is_of_source else entry.rejected
+    rejected = failure if delay_s is None and event.revision and attempt.fallback is None else entry.rejected
     if delay_s is None and attempt.retry_s is not None:
         delay_s = attempt.retry_s
         failure = replace(failure, retryable=True)

@@ -139,7 +139,8 @@ class AttemptRun:
             is_over = is_final(entry, error.type, revision) or self._is_rejected(entry, revision)
             if self.workshop is None or not falls_back(self.model, entry, error.type, is_final=is_over):
                 raise
-            self.feed(SourceFailed(self.id, error.type, error.message, revision, self.random(), self.model.fallback))
+            elsewhere = self.model.fallback if self.model.fallback != self.model.source else None
+            self.feed(SourceFailed(self.id, error.type, error.message, revision, self.random(), elsewhere))
             await self._fall_back(self.workshop, error, in_vain)
 
     async def _fall_back(self, workshop: Workshop, error: LoadError, in_vain: Failure | None) -> None:
@@ -186,6 +187,9 @@ class AttemptRun:
         training, version = training_of(model.source), training_of(revision or "")
         if self.workshop is None or training is None or version is None or revision is None or version in taken_back:
             return None
+        has_trained = entry.attempt is not None and entry.attempt.because is not None
+        if self._is_rejected(entry, revision) and entry.rejected is not None and entry.rejected.is_withdrawn and not has_trained:
+            return None  # it is named for want of another, as before
         serving = training_of(entry.live.revision) if entry.live is not None else None
         if serving == version or not is_unfit(error.type, is_final=is_final(entry, error.type, revision)):
             return None

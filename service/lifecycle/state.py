@@ -94,6 +94,8 @@ class Attempt:
     """As the source told last: it falls where a download begins anew. None before its first word."""
     because: Failure | None = None
     """Why the source failed for good, where the attempt goes on with what the model falls back to."""
+    fallback: str | None = None
+    """What that is, where it is another source than the model's own."""
     retry_s: float | None = None
     """In how many seconds the source of `because` is to be asked again; None for not by itself."""
     withdrawn: Failure | None = None

@@ -82,7 +82,7 @@ def _during_an_attempt() -> _Rows:
     yield Phase.DOWNLOADING, Fetched, (Phase.DOWNLOADING,)
     yield Phase.DOWNLOADING, Unchanged, (Phase.LIVE, Phase.FAILED)
     yield Phase.DOWNLOADING, Waiting, (Phase.QUEUED,)
-    yield Phase.DOWNLOADING, PhaseBegan, (Phase.VERIFYING, Phase.LOADING)
+    yield Phase.DOWNLOADING, PhaseBegan, (Phase.VERIFYING, Phase.TRAINING, Phase.LOADING)
     yield Phase.VERIFYING, PhaseBegan, (Phase.VERIFYING, Phase.LOADING, Phase.WARMING)
     yield Phase.TRAINING, Trained, (Phase.TRAINING,)
     yield Phase.TRAINING, FetchBegan, (Phase.DOWNLOADING,)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from config.schema import ModelSettings
-from service.lifecycle.ports import Artifact, Loaded, OnPhase, OnProgress
+from loaders.published import PublishedVersion
+from service.lifecycle.ports import Artifact, Loaded, OnPhase, OnProgress, OnTrained, Published, Workshop
 from service.lifecycle.state import Entry
 from service.lifecycle.supervisor import Supervisor
 
@@ -174,6 +175,10 @@ class FakeLoader:
         touches = self.touches.get(model.source if model.source.startswith("training:") else model.name)
         return _touches(touches) if touches is not None else None
 
+    def touch(self, watched: str) -> asyncio.Queue[Exception | None]:
+        """Where the test puts the changes of a model's file, or of what a training ("training:NAME") publishes."""
+        return self.touches.setdefault(watched, asyncio.Queue())
+
     async def clear(self, model: str | None) -> int:
         self.cleared.append(model)
         return 7
@@ -219,17 +224,118 @@ class FakeAdmission:
         self.free_bytes += need_bytes
 
 
+def record_of(version: str, training: str = "als") -> PublishedVersion:
+    """What a training recorded of a version, all of it of no account but its name."""
+    return PublishedVersion(
+        version=version,
+        training=training,
+        algorithm="als",
+        family="factors",
+        trained_at=1_000_000.0,
+        published_at=1_000_000.0,
+        bytes=100,
+        sha256="0" * 64,
+        code_version="1",
+        seconds=1.0,
+        peak_bytes=None,
+        split="time",
+        cut_at=None,
+    )
+
+
+class FakeArchive:
+    """The versions of one training, newest first, in memory."""
+
+    def __init__(self, *versions: str) -> None:
+        self.names = list(versions)
+        self.current = versions[0] if versions else None
+        self.pinned: str | None = None
+        self.withdrawn: dict[str, dict[str, Any]] = {}
+        self.commands: list[tuple[Any, ...]] = []
+        self.failing: Exception | None = None
+
+    def publish(self, version: str) -> None:
+        self.names.insert(0, version)
+        self.current = self.pinned or version
+
+    async def published(self, training: str) -> Published:
+        self._check()
+        return Published(tuple(record_of(name) for name in self.names), self.current, self.pinned, dict(self.withdrawn))
+
+    async def roll_back(self, training: str, to: str, by: str) -> None:
+        self._command("roll_back", training, to, by)
+        self.current = self.pinned = to
+
+    async def activate(self, training: str, version: str, by: str) -> None:
+        self._command("activate", training, version, by)
+        self.current, self.pinned = version, None
+        self.withdrawn.pop(version, None)
+
+    async def unpin(self, training: str, by: str) -> None:
+        self._command("unpin", training, by)
+        self.pinned = None
+
+    async def withdraw(self, training: str, version: str, failure: Mapping[str, str], serving: str | None) -> None:
+        self._command("withdraw", training, version, failure["type"], serving)
+        self.withdrawn[version] = {"at": 1_000_000.0, **failure}
+        sound = [name for name in self.names if name not in self.withdrawn]
+        if self.current == version:
+            self.current = serving or next(iter(sound), self.current)
+
+    def _command(self, *command: Any) -> None:
+        self._check()
+        self.commands.append(command)
+
+    def _check(self) -> None:
+        if self.failing is not None:
+            raise self.failing
+
+
+class FakeTrainer:
+    """Each training is a Call, answered by the test."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[Call] = asyncio.Queue()
+
+    async def train(self, training: str, because: str, on_progress: OnTrained) -> None:
+        call = Call(training, because=because, on_progress=on_progress)
+        self.calls.put_nowait(call)
+        await call.wait()
+
+    async def next_call(self) -> Call:
+        return await asyncio.wait_for(self.calls.get(), DEADLINE_S)
+
+
+class FakeCanary:
+    """Complains of the versions it is told to."""
+
+    def __init__(self) -> None:
+        self.complaints: dict[str, Exception] = {}
+        self.checked: list[str] = []
+        self.count = 3
+
+    def questions(self, model: str) -> int:
+        return self.count
+
+    async def check(self, model: str, challenger: Loaded) -> None:
+        self.checked.append(challenger.version)
+        if challenger.version in self.complaints:
+            raise self.complaints[challenger.version]
+
+
 class Bench:
     """A supervisor with everything around it fake. `async with` starts and closes it."""
 
-    def __init__(self, *models: ModelSettings, concurrency: int = 2, drain_s: float = 30.0) -> None:
+    def __init__(self, *models: ModelSettings, concurrency: int = 2, drain_s: float = 30.0, published: Sequence[str] = ()) -> None:
         self.clock = FakeClock()
         self.loader = FakeLoader()
         self.admission = FakeAdmission()
+        self.archive, self.trainer, self.canary = FakeArchive(*published), FakeTrainer(), FakeCanary()
         self.supervisor = Supervisor(
             {model.name: model for model in models or (ModelSettings("als", source="/als.pkl"),)},
             self.loader,
             self.admission,
+            workshop=Workshop(self.archive, self.trainer, self.canary),
             concurrency=concurrency,
             drain_s=drain_s,
             clock=self.clock,

@@ -18,6 +18,7 @@ from service.lifecycle.events import (
     Drain,
     Event,
     Failed,
+    FallbackTouched,
     FetchBegan,
     Fetched,
     LoadCommanded,
@@ -31,13 +32,16 @@ from service.lifecycle.events import (
     Restored,
     RetryDue,
     ScheduleRetry,
+    SourceFailed,
     SourceTouched,
     StartAttempt,
     Started,
     Succeeded,
+    Trained,
     Unchanged,
     UnloadCommanded,
     Waiting,
+    Withdrawn,
 )
 from service.lifecycle.machine import step
 from service.lifecycle.moves import STORY_LENGTH
@@ -46,11 +50,12 @@ from service.lifecycle.state import Entry, Phase, Status
 from service.lifecycle.transitions import ATTEMPT_PHASES
 
 revisions = st.sampled_from(["r1", "r2", "r3"])
-outside = st.sampled_from(
-    [Started(), Requested(), LoadCommanded(), ReloadCommanded(), ReloadCommanded(True), UnloadCommanded(), PollDue(), SourceTouched()]
-)
+fallbacks = st.sampled_from([None, "training:als"])
+operators = [LoadCommanded(), ReloadCommanded(), ReloadCommanded(True), UnloadCommanded()]
+outside = st.sampled_from([Started(), Requested(), *operators, PollDue(), SourceTouched(), FallbackTouched()])
 sizes = st.integers(0, 1000)
 jitters = st.floats(0, 1, exclude_max=True)
+failures = st.sampled_from(sorted(FAILURES))
 
 
 def reports(attempt: int) -> st.SearchStrategy[AttemptEvent]:
@@ -62,12 +67,15 @@ def reports(attempt: int) -> st.SearchStrategy[AttemptEvent]:
         st.just(Waiting(attempt, "memory")),
         st.builds(PhaseBegan, st.just(attempt), st.sampled_from(ATTEMPT_PHASES)),
         st.builds(Unchanged, st.just(attempt), revisions),
-        st.builds(Restored, st.just(attempt), st.sampled_from(["v1", "v2"]), revisions),
-        st.builds(Succeeded, st.just(attempt), st.sampled_from(["v1", "v2", "v3"]), revisions),
+        st.builds(Trained, st.just(attempt), st.none() | st.floats(0, 1), st.just("fitting")),
+        st.builds(SourceFailed, st.just(attempt), failures, st.just("m"), st.none() | revisions, jitters, fallbacks),
+        st.builds(Withdrawn, st.just(attempt), st.sampled_from(["canary_failed", "corrupt_artifact"]), st.just("m"), revisions, jitters),
+        st.builds(Restored, st.just(attempt), st.sampled_from(["v1", "v2"]), revisions, fallbacks),
+        st.builds(Succeeded, st.just(attempt), st.sampled_from(["v1", "v2", "v3"]), revisions, fallbacks),
         st.builds(
             Failed,
             st.just(attempt),
-            st.sampled_from(sorted(FAILURES)),
+            failures,
             st.just("m"),
             st.none() | revisions,
             st.floats(0, 1, exclude_max=True),
@@ -124,7 +132,10 @@ class Life(RuleBasedStateMachine):
             assert isinstance(event, (Succeeded, UnloadCommanded, Died)), "only a publish, an unload or its death takes a live version away"
             assert drained == [before.live.version]
         self.serving = published[0] if published else None if drained else self.serving
-        if before.attempt is not None and self.entry.attempt is not None and before.attempt.id == self.entry.attempt.id:
+        begins_anew = isinstance(event, (SourceFailed, Withdrawn))  # what was downloaded is of no use
+        is_same = before.attempt is not None and self.entry.attempt is not None and before.attempt.id == self.entry.attempt.id
+        if is_same and not begins_anew:
+            assert before.attempt is not None and self.entry.attempt is not None
             assert (self.entry.attempt.bytes_done or 0) >= (before.attempt.bytes_done or 0)
             assert (self.entry.attempt.bytes_total or 0) >= (before.attempt.bytes_total or 0)
             assert (self.entry.attempt.progress or 0.0) >= (before.attempt.progress or 0.0)
@@ -135,7 +146,9 @@ class Life(RuleBasedStateMachine):
         was, is_ = before.tally, self.entry.tally
         assert is_.received_bytes >= was.received_bytes and is_.retries >= was.retries
         assert is_.loads - was.loads == isinstance(event, Succeeded) * len(published)
-        assert sum(is_.failures.values()) - sum(was.failures.values()) == (isinstance(event, (Failed, Died)) and self.entry is not before)
+        assert sum(is_.failures.values()) - sum(was.failures.values()) == (
+            isinstance(event, (Failed, Died, SourceFailed, Withdrawn)) and self.entry is not before
+        )
 
     @rule(event=outside)
     def something_from_outside(self, event: Event) -> None:
@@ -165,6 +178,26 @@ class Life(RuleBasedStateMachine):
                 Succeeded(attempt, version, revision),
             ):
                 self.feed(event)
+
+    @rule(revision=revisions, version=st.sampled_from(["v1", "v2"]), type=failures, jitter=jitters)
+    def the_source_gives_way(self, revision: str, version: str, type: str, jitter: float) -> None:
+        running, published = self.entry.attempt, self.entry.tally.loads
+        if running is None:
+            return
+        attempt = running.id
+        for event in (
+            FetchBegan(attempt),
+            SourceFailed(attempt, type, "m", None, jitter, "training:als"),
+            PhaseBegan(attempt, Phase.TRAINING),
+            FetchBegan(attempt),
+            Fetched(attempt, revision, 5),
+            PhaseBegan(attempt, Phase.LOADING),
+            Succeeded(attempt, version, revision, "training:als"),
+        ):
+            self.feed(event)
+        if self.entry.tally.loads > published and self.entry.attempt is None:
+            assert self.entry.live is not None and self.entry.failure is not None, "a fallback serves, and says why"
+            assert self.entry.failure.retryable == (self.timer is not None), "a source that may come back is asked again"
 
     @rule()
     def the_timer_rings(self) -> None:

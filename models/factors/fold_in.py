@@ -174,13 +174,15 @@ class NonNegative(FoldIn):
         return non_negative(with_diagonal(self._gram, self._l2), self._total(liked, weights) - self._l1)
 
     def joined(self, known: Known, new: Additions) -> Floats:
-        if len(known.history) and known.weights is not None:
-            return self.vector(*united(known, new))
         system = with_diagonal(self._gram, self._l2)
-        return non_negative(system, system @ known.vector.astype(np.float64) + self._total(new.rows, new.weights))
+        if len(known.history) and known.weights is not None:
+            right = self._total(*united(known, new)) - self._l1
+        else:
+            right = system @ known.vector.astype(np.float64) + self._total(new.rows, new.weights)
+        return non_negative(system, right)
 
     def work(self, liked: int) -> int:
-        return super().work(liked) + 100 * len(self._gram) * (5_000 + len(self._gram))
+        return super().work(liked) + len(self._gram) * (30_000 + len(self._gram) ** 2)
 
 
 class Projection(FoldIn):

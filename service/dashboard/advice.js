@@ -23,7 +23,23 @@ export const ADVICE = {
   child_crashed: ["The process that held or loaded it died", "Look at the kernel's log: was it out of memory? Then reload."],
   internal_error: ["A defect of Holdfast", "Report it, with the traceback from the server's log."],
   segment_invalid: ["The loading process left something unsafe", "Treat the file as hostile until it is known not to be: the process that read it was taken over, or has a defect."],
+  training_failed: ["What was to stand in could not be trained", "The message says why: mend that, then reload. Its run is shown under Training."],
+  training_refused: ["What was trained to stand in is too bad to serve", "Look at the figures of its run under Training: more or better data, or a lower gate. Train it with force to serve it all the same."],
+  canary_failed: ["A new version cannot answer what the one before was asked", "Nothing has to be done to serve: the version before goes on. Find out what is missing in the data that it was trained on, and train again."],
   part_unavailable: ["A model that this one is made of cannot serve", "Mend or load the model that the message names: this one then is ready by itself."],
+};
+
+/** The same for what ends a training run, where a run needs other words than a load. @type {Record<string, [string, string]>} */
+export const RUN_ADVICE = {
+  data_unavailable: ["The database cannot be reached", "Nothing, if it passes: train again then. Otherwise look at url under [data], and at the database: the message has its own words."],
+  bad_data: ["The data is not what a training needs", "Correct the query or the table that the message names."],
+  bad_parameter: ["The algorithm does not take such a parameter", "Correct parameters of this training as the message says, and restart."],
+  untrainable: ["Nothing can be learned from this data", "The message says what is missing: more interactions, texts, or memory of this training."],
+  part_unpublished: ["A part of the hybrid has published nothing", "Train the part that the message names first."],
+  training_timeout: ["It took longer than it may", "Raise timeout of this training, or make it smaller: fewer factors, fewer sweeps."],
+  memory_cap_exceeded: ["It needs more memory than it is given", "Raise memory of this training, or make it smaller: fewer factors, or less data."],
+  child_crashed: ["Its process died", "Look at the log below and at the kernel's: was it out of memory? What served goes on. Train again."],
+  disk_full: ["The store has no room", "Make room on its disk, keep fewer versions, or move the store. Then train again."],
 };
 
 /** For a type that this page does not know. @type {[string, string]} */

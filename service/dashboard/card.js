@@ -1,11 +1,12 @@
 // One model's card: made once, then kept up to date in place, so that focus, selection and what is open stay as they are.
 import { ADVICE, UNKNOWN } from "./advice.js";
-import { byId, el, say, sayParts } from "./dom.js";
+import { Attempt } from "./attempt.js";
+import { byId, say, sayParts, slotsOf } from "./dom.js";
 import { ago, counted, duration, moment, serverNow, size } from "./format.js";
-import { showFacts, showStory, showVersions } from "./inside.js";
+import { showFacts, showStory } from "./inside.js";
+import { Versions } from "./versions.js";
 
 export const STATES = { ready: "Ready", loading: "Loading", error: "Failed", unloaded: "Unloaded", not_started: "Not started" };
-const PHASES = ["queued", "downloading", "verifying", "loading", "warming", "live"];
 const RELOADING = { queued: "waiting to reload", downloading: "downloading a new version", verifying: "verifying a new version", training: "training a new version", loading: "loading a new version", warming: "warming a new version" };
 
 /** What ends a command, by the event of the story. */
@@ -15,9 +16,6 @@ const OUTCOMES = {
   unload: () => "Unloaded.",
   failed: null,
 };
-
-/** Slots of a cloned template by name. */
-const slotsOf = (root) => Object.fromEntries([...root.querySelectorAll("[data-slot]")].map((node) => [node.dataset.slot, node]));
 
 /** What a model is, in a few words. */
 function summary(model) {
@@ -41,13 +39,10 @@ function stateWords(model) {
   return STATES[model.status] ?? model.status;
 }
 
-function attemptWords(model) {
-  const { bytes_done: done, bytes_total: total, eta_s: eta } = model;
-  const words = [];
-  if (done !== null) words.push(total !== null ? `${size(done)} of ${size(total)}` : size(done));
-  if (model.progress !== null) words.push(`${Math.floor(model.progress * 100)}%`);
-  if (eta > 0 && total !== null && done !== null) words.push(`${size((total - done) / eta)}/s`, `${duration(Math.ceil(eta))} left`);
-  return words;
+/** Whose version serves instead, and why, as far as that is known. @param {{source: string, because: {message: string} | null}} fallback */
+function fallbackWords({ source, because }) {
+  const made = `Serves what ${source.replace(":", " ")} made`;
+  return because ? `${made}, because the source failed: ${because.message}` : `${made}: its own source could not be had.`;
 }
 
 function nextAttempt(failure) {
@@ -65,6 +60,7 @@ export class Card {
     this.root = fragment.firstElementChild;
     this.slots = slotsOf(this.root);
     this.model = null;
+    this.training = null;
     this.awaited = null;
     this.root.dataset.model = name;
     const title = `model-${name}`;
@@ -72,9 +68,10 @@ export class Card {
     this.slots.name.textContent = name;
     this.slots["inside-name"].textContent = name;
     this.slots.article.setAttribute("aria-labelledby", title);
-    this.slots.progress.setAttribute("aria-label", `Download of ${name}`);
     this.slots.actions.setAttribute("aria-label", `Actions for ${name}`);
     this.slots.operate.setAttribute("aria-label", `Commands for ${name}`);
+    this.attempt = new Attempt(this.slots);
+    this.versions = new Versions(this.slots, name, (version) => act(name, "activate", version));
     this.buttons = [...this.root.querySelectorAll("[data-action]")];
     for (const button of this.buttons) {
       button.setAttribute("aria-label", `${button.textContent}: ${name}`);
@@ -99,11 +96,13 @@ export class Card {
     slots.stale.hidden = !model.stale;
     slots.optional.hidden = model.required;
     sayParts(slots.summary, summary(model));
-    this.showAttempt(model);
+    this.attempt.show(model);
+    slots.fallback.hidden = !model.load?.fallback;
+    if (model.load?.fallback) say(slots.fallback, fallbackWords(model.load.fallback));
     this.showFailure(model);
     slots.calls.hidden = slots.calls.hidden || model.status !== "ready";
     const isLetGo = model.status === "unloaded" || model.status === "not_started";
-    const shown = { load: isLetGo, reload: !isLetGo, unload: !isLetGo };
+    const shown = { load: isLetGo, reload: !isLetGo, unload: !isLetGo, rollback: Boolean(this.training), unpin: Boolean(this.training) && this.versions.isPinned };
     for (const button of this.buttons) {
       const wanted = shown[button.dataset.action] ?? true;
       if (!wanted && document.activeElement === button) slots.inside.firstElementChild.focus(); // else the place in the page is lost
@@ -113,35 +112,14 @@ export class Card {
     this.showInside();
   }
 
-  showAttempt(model) {
-    const { slots } = this;
-    const isRunning = model.phase !== null && model.phase !== "draining";
-    slots.attempt.hidden = !isRunning;
-    if (!isRunning) return;
-    const phases = model.phase === "training" ? ["training", ...PHASES.slice(3)] : PHASES;
-    const now = phases.indexOf(model.phase);
-    if (slots.line.dataset.phase !== model.phase) {
-      slots.line.dataset.phase = model.phase;
-      const steps = phases.map((phase, at) => el("li", { "data-step": at < now ? "done" : at === now ? "now" : "next", "aria-current": at === now ? "step" : null }, phase));
-      slots.line.replaceChildren(...steps);
-    }
-    const { progress } = slots;
-    progress.hidden = model.progress === null && model.phase !== "downloading";
-    if (model.progress === null) progress.removeAttribute("value");
-    else progress.value = model.progress;
-    const words = attemptWords(model);
-    progress.setAttribute("aria-valuetext", words.join(", ") || model.phase);
-    sayParts(slots["attempt-words"], words);
-    say(slots["attempt-reason"], model.reason ?? "");
-  }
-
   showFailure(model) {
     const { slots } = this;
     const { failure } = model;
     slots.failure.hidden = !failure;
     if (!failure) return;
     const [title, advice] = ADVICE[failure.type] ?? UNKNOWN;
-    say(slots["failure-title"], model.stale ? `${title}. The version before serves on.` : title);
+    const isBefore = model.stale && !model.load?.fallback;
+    say(slots["failure-title"], isBefore ? `${title}. The version before serves on.` : title);
     say(slots["failure-type"], failure.type);
     say(slots["failure-message"], failure.message);
     say(slots["failure-advice"], advice);
@@ -157,18 +135,25 @@ export class Card {
 
   showInside() {
     if (!this.isOpen || !this.model) return;
-    const shown = JSON.stringify({ ...this.model, bytes_done: 0, progress: 0, eta_s: 0 });
+    const shown = JSON.stringify({ ...this.model, bytes_done: 0, progress: 0, eta_s: 0, reason: null });
     if (this.shownInside === shown) return;
     this.shownInside = shown;
     showFacts(this.slots.facts, this.model);
     showStory(this.slots.story, this.model.story);
-    this.fetchVersions();
+    this.refreshVersions();
   }
 
-  async fetchVersions() {
-    const response = await fetch(`models/${this.root.dataset.model}/versions`, { cache: "no-store" }).catch(() => null);
-    this.slots["versions-section"].hidden = !response?.ok;
-    if (response?.ok) showVersions(this.slots.versions, await response.json());
+  /** Versions change without a word of the model: another run is published, or one is pinned. */
+  refreshVersions() {
+    if (this.isOpen) this.versions.refresh(this.training);
+  }
+
+  /** @param {string | null} training that stands behind the model */
+  setTraining(training) {
+    if (this.training === training) return;
+    this.training = training;
+    if (this.model) this.show(this.model);
+    this.refreshVersions();
   }
 
   /** A command is about to be sent: what comes of it is told when the model is at rest again. */
@@ -204,6 +189,7 @@ export class Card {
   /** Whether commands can be sent; without a token the buttons look so, say so, and ask for it. */
   setLocked(isLocked) {
     this.slots.locked.hidden = !isLocked;
+    this.versions.setLocked(isLocked);
     for (const button of this.buttons) {
       if (button.dataset.admin === undefined) continue;
       button.toggleAttribute("data-locked", isLocked);

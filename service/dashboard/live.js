@@ -9,7 +9,7 @@ const REOPEN_MS = 10_000;
  * Follow the server until the page is closed. A page that nobody looks at follows nothing: a browser has six connections to a
  * server for all its tabs, and a stream takes one.
  *
- * hears.models(list): every model, anew. hears.model(status, transition): one model changed. hears.progress(patch).
+ * hears.run(run): a training run came along. hears.models(list): every model, anew. hears.model(status, transition): one model changed. hears.progress(patch).
  * hears.status(document): GET /status, now and then. hears.connection("live" | "polling" | "offline").
  */
 export function follow(hears) {
@@ -58,6 +58,7 @@ export function follow(hears) {
     listen("snapshot", ({ models }) => hears.models(models));
     listen("transition", (transition) => hears.model(transition.status, transition));
     listen("progress", (patch) => hears.progress(patch));
+    listen("run", (run) => hears.run(run));
     events.onopen = () => {
       isLive = true;
       hears.connection("live");

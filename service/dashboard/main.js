@@ -8,6 +8,7 @@ import { Filters } from "./filters.js";
 import { follow } from "./live.js";
 import { showConnection, showHealth, showServer, showUptime } from "./server.js";
 import { drawCalls } from "./spark.js";
+import { Training } from "./training.js";
 
 const CALLS_MS = 4000;
 const FIRST_MS = 500;
@@ -30,9 +31,18 @@ const watcher = new IntersectionObserver((entries) => {
   }
 });
 
-function act(name, action) {
+const training = new Training({
+  changed() {
+    for (const [name, card] of cards) card.setTraining(training.behind.get(name) ?? null);
+  },
+  ended(run) {
+    for (const [name, card] of cards) if (training.behind.get(name) === run.training) card.refreshVersions();
+  },
+});
+
+function act(name, action, version) {
   if (action === "try") ask.choose(name);
-  else carryOut(cards.get(name), name, action);
+  else carryOut(cards.get(name), name, action, version);
 }
 
 function cardOf(name) {
@@ -40,6 +50,7 @@ function cardOf(name) {
     const card = new Card(name, act);
     cards.set(name, card);
     card.setLocked(!hasToken());
+    card.setTraining(training.behind.get(name) ?? null);
     byId("cards").append(card.root);
     watcher.observe(card.root);
   }
@@ -97,6 +108,7 @@ async function askCalls() {
 startToken();
 onToken(() => {
   for (const card of cards.values()) card.setLocked(!hasToken());
+  training.setLocked(!hasToken());
 });
 follow({
   models(list) {
@@ -113,11 +125,16 @@ follow({
     const known = models.get(model);
     if (known) put({ ...known, ...patch });
   },
-  status: showServer,
+  run: (run) => training.take(run),
+  status(document) {
+    showServer(document);
+    training.refresh();
+  },
   connection: showConnection,
 });
 setInterval(() => {
   showUptime();
   for (const card of cards.values()) card.tick();
+  training.tick();
 }, 1000);
 askCalls();

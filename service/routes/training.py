@@ -55,7 +55,8 @@ async def _status(app: web.Application, view: ModelView, running: Collection[str
         status = "untrained" if trained_at is None else "trained"
     if training in running or (view.entry.attempt is not None and view.entry.attempt.phase is Phase.TRAINING):
         status = "training"
-    return {"status": status, "trained_at": trained_at, "model": view.name}
+    behind = {} if training is None else {"training": training}
+    return {"status": status, "trained_at": trained_at, "model": view.name, **behind}
 
 
 def _trained_at(store: Path, training: str) -> str | None:

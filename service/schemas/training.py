@@ -30,6 +30,9 @@ class AlgorithmStatus(Struct, kw_only=True):
         str | int | float | None, Meta(description="As the artifact, or the published version, says it", examples=["2026-03-04T05:06:07Z"])
     ]
     model: Annotated[ModelName | None, Meta(description="Which model is meant; null where none is of that kind")]
+    training: (
+        Annotated[TrainingName, Meta(description="The training that it is served from, or falls back to, if there is one")] | UnsetType
+    ) = UNSET
 
 
 class GateRule(Struct, kw_only=True):

@@ -1,6 +1,6 @@
 """Models of every kind and in every state, for a page that shows them all.
 
-Covers: their files and where they are fetched from. Does not cover: the server (`tests.acceptance.running.serving`).
+Covers: their files and where they are fetched from, and small trainings. Does not cover: the server (`tests.acceptance.running.serving`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.artifacts.recommenders import als_dict
 from tests.artifacts.writing import write
 from tests.doubles.faults import FaultProxy, Plan
 from tests.doubles.files import FileServer, Served
+from tests.integration.training.drawing import planted_data, write_sqlite
 
 SLOW, FAST = 64 << 10, 64 << 20
 """Bytes a second of the download: slow enough to be watched, fast enough to be over."""
@@ -69,6 +70,25 @@ def sign_in_page(folder: Path, name: str = "login.html") -> str:
     path = folder / name
     path.write_text("<!DOCTYPE html><title>Sign in</title>")
     return str(path)
+
+
+QUICK: Mapping[str, Any] = {"factors": 16, "regularization": 30.0, "sweeps": 3}
+"""Parameters of an `als` that takes a second."""
+LONG: Mapping[str, Any] = {"factors": 512, "regularization": 30.0, "sweeps": 1000}
+"""Those of one that outlasts every test, with a sweep every moment."""
+
+
+def trainings(folder: Path, *, models: Mapping[str, Mapping[str, Any]] | None = None, **trainings: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of a holdfast.toml with these trainings, over planted data in SQLite; an `als` unless they say otherwise."""
+    write_sqlite(folder / "data.db", planted_data())
+    sections: dict[str, Any] = {"data": {"url": f"sqlite:///{folder / 'data.db'}"}, "models": dict(models or {})}
+    for name, training in trainings.items():
+        plain = {key: value for key, value in training.items() if not isinstance(value, Mapping)}
+        sections[f"training.{name}"] = {"algorithm": "als", "memory": "1GiB", **plain}
+        parameters = {} if "algorithm" in training else {"parameters": QUICK}
+        tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}
+        sections |= {f"training.{name}.{key}": table for key, table in {**parameters, **tables}.items()}
+    return sections
 
 
 def config(models: Mapping[str, Mapping[str, Any]], **server: Any) -> dict[str, Any]:

@@ -58,6 +58,7 @@ POST /admin/reload-model
 GET /admin/model-status
 POST /api/ml/train-all
 POST /models/{model}/train
+POST /training/runs/{id}/cancel
 POST /interactions
 POST /v2/repository/models/{model}/load
 POST /v2/repository/models/{model}/unload

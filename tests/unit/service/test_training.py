@@ -217,3 +217,19 @@ async def test_who_serves_what_is_published_hears_of_it_and_nobody_else(tmp_path
         assert [command[:2] for command in registry.commands] == (
             [("source_changed", "als"), ("source_changed", "off")] if status is RunStatus.PUBLISHED else []
         )
+
+
+async def test_a_journal_that_cannot_be_opened_keeps_nobody_from_serving(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / NAME).mkdir()
+    registry = FakeRegistry(live())
+    settings = settings_for(registry, tmp_path, token=TOKEN)
+    trainings = {"als": TrainingSettings(name="als", algorithm="als")}
+    app = build_app(replace(settings, training=trainings), supervisor=registry, environ={})
+    async with TestClient(TestServer(app)) as client:
+        assert "training does not run" in caplog.text
+        assert (await ask(client, "GET", "/health/ready"))[0] == 200
+        assert await ask(client, "GET", "/training/runs") == (200, {"runs": []})
+        status, body = await ask(client, "POST", "/models/als/train")
+        assert (status, body["type"]) == (503, f"{PROBLEM}store-unavailable")
+        (tmp_path / NAME).rmdir()
+        assert (await ask(client, "POST", "/models/als/train"))[0] == 202  # whoever asks has it opened again

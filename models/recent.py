@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Id
+from .confidence import confidences
 
 
 class Recent(NamedTuple):
@@ -40,6 +41,10 @@ class Additions(NamedTuple):
                 found[row] = found.get(row, 0.0) + each.weight
         rows = np.array(sorted(found), np.int64)
         return cls(rows, np.array([found[row] for row in rows.tolist()], np.float64))
+
+    def counted(self, how: str) -> Additions:
+        """With their weights as they count (`models.confidence`)."""
+        return Additions(self.rows, confidences(self.weights, how))
 
     def take(self, which: NDArray[np.bool_]) -> Additions:
         """Those of a mask."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.columns import pack_columns
+from models.confidence import LINEAR
 from models.factors.derived import Factors, derive
 from models.ids import pack_ids
 from training.dataset.base import Dataset, Interactions
@@ -56,6 +57,7 @@ def factors_bundle(
     fold_in: Mapping[str, Any] | None = None,
     embedding: int | None = None,
     compared: int | None = None,
+    weighting: str = LINEAR,
     details: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """A bundle of the family `factors`: the score of a user and an item is the dot product of their rows.
@@ -63,7 +65,8 @@ def factors_bundle(
     user_factors: (users, f) and item_factors: (items, f), both float32 or both float64, rows as in `dataset`. An item whose
     row is NaN has no score and is never answered; it may be asked about like any other. fold_in: how someone new gets a vector
     (`models.factors.fold_in`), None for least squares. embedding: leading columns that are no biases; compared: those that
-    cosines of similar items are made of (0: items are not compared); None for all. details: more for status pages.
+    cosines of similar items are made of (0: items are not compared); None for all. weighting: how the weights of `seen` were made,
+    so that what users do later counts likewise (`models.confidence`). details: more for status pages.
     """
     users, items, width = len(dataset.user_ids), len(dataset.item_ids), item_factors.shape[1]
     if user_factors.shape != (users, width) or item_factors.shape != (items, width):
@@ -73,7 +76,7 @@ def factors_bundle(
     user_factors, item_factors = np.ascontiguousarray(user_factors), np.ascontiguousarray(item_factors)
     derived, plan = derive(Factors(user_factors, item_factors, algorithm, embedding, compared, None if fold_in is None else dict(fold_in)))
     arrays: Arrays = {"user_factors": user_factors, "item_factors": item_factors, **derived}
-    meta: dict[str, Any] = {"fold_in": plan, "widths": {"embedding": embedding, "compared": compared}}
+    meta: dict[str, Any] = {"fold_in": plan, "widths": {"embedding": embedding, "compared": compared}, "weights": weighting}
     _add_seen(arrays, seen, users, leave_out_ones=True)
     told = _add_entities(arrays, meta, dataset)
     sizes = {"users": users, "items": items, "factors": embedding, "seen": True, "fold_in": plan["method"]}
@@ -89,16 +92,17 @@ def neighbours_bundle(
     seen: Cells | None,
     algorithm: str,
     features: int | None = None,
+    weighting: str = LINEAR,
     details: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """A bundle of the family `neighbours`: a score is what someone's items add up to, by how alike items are.
 
     relation: "similarity", "weights", "sparse similarity", "neighbours", "features" or "sparse features", with the arrays it
     wants (`models.neighbours.relations`), rows as in `dataset`; sparse features want their number in `features`. liked: "mean" or
-    "sum" of several. seen: what users have and how much each counts, None for a model that knows no users.
+    "sum" of several. seen: what users have and how much each counts, None for a model that knows no users. weighting: see above.
     """
     arrays: Arrays = {name: np.ascontiguousarray(array) for name, array in relation_arrays.items()}
-    meta: dict[str, Any] = {"relation": relation, "items": len(dataset.item_ids), "liked": liked}
+    meta: dict[str, Any] = {"relation": relation, "items": len(dataset.item_ids), "liked": liked, "weights": weighting}
     if features is not None:
         meta["features"] = features
     sizes: dict[str, Any] = {"items": len(dataset.item_ids)}

@@ -18,6 +18,7 @@ from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
+from models.confidence import weighting_of
 from models.ids import IdTable
 from models.recent import Additions
 from models.recommender import NO_ROWS, Rows, Subject
@@ -70,6 +71,7 @@ class FactorScorer(TabledRecommender):
         self._embedding, compared = _width(widths, "embedding", 1, width), _width(widths, "compared", 0, width)
         self._compared = self._items[:, :compared]
         self._norms = bundle.array("item_norms", ndim=1, kinds="f", rows=len(self._items))
+        self._weighting = weighting_of(bundle)
         self._fold_in = open_fold_in(bundle, self._items, self._embedding)
         self._seen_starts = self._seen_items = self._seen_weights = None
         if "seen.indptr" in bundle.arrays and self._users is not None:
@@ -109,6 +111,7 @@ class FactorScorer(TabledRecommender):
         return Subject(Aim(vector, weights=weights), history, {"folded_in": len(history)})
 
     def joined(self, subject: Subject | None, new: Additions) -> Subject:
+        new = new.counted(self._weighting)
         if subject is None:
             vector = self._fold_in.vector(new.rows, new.weights)
             return Subject(Aim(vector.astype(self._items.dtype), weights=new.weights), new.rows)

@@ -19,6 +19,7 @@ from models import sampling
 from models.base import Id, InvalidQuery, Query
 from models.bundle import BadBundle, Bundle
 from models.catalogue import Catalogue
+from models.confidence import weighting_of
 from models.ids import IdTable
 from models.recent import Additions
 from models.recommender import Rows, Subject
@@ -51,6 +52,7 @@ class NeighbourScorer(TabledRecommender):
             raise BadBundle("the number of items, or what liking several means, is not said")
         self.items: Catalogue = Catalogue(bundle, count)
         self._relation = open_relation(bundle, count)
+        self._weighting = weighting_of(bundle)
         self._user_ids: IdTable | None = None
         if (table := bundle.meta.get("user_ids")) is not None:
             users = table.get("count") if isinstance(table, dict) else None
@@ -91,6 +93,7 @@ class NeighbourScorer(TabledRecommender):
 
     def joined(self, subject: Subject | None, new: Additions) -> Subject:
         """What is new joins the profile with its weights."""
+        new = new.counted(self._weighting)
         if subject is None:
             return Subject(self._profile(new.rows, new.weights), new.rows)
         known: Profile = subject.state

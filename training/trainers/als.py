@@ -54,12 +54,13 @@ class Als:
                 chosen["regularization"] = found.value
                 notes = found.notes("regularization", trial.depth)
         model = _fit(matrix, chosen, ask, lambda sweep, sweeps: on_progress("fitting", sweep, sweeps))
-        mark_cold(matrix, model.user_factors, model.item_factors)
+        mark_cold(matrix, ask.seen, model.user_factors, model.item_factors)
         bundle = factors_bundle(
             ask.train,
             model.user_factors,
             model.item_factors,
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="als",
             fold_in={"method": "als", "regularization": chosen["regularization"], "alpha": chosen["alpha"]},
             details={"model": _CLASS, "regularization": chosen["regularization"]},

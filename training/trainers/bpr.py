@@ -47,7 +47,7 @@ class Bpr:
                 model.fit(matrix, show_progress=False, callback=lambda epoch, *_: on_progress("fitting", int(epoch) + 1, epochs))
             except ModelFitError as error:
                 raise Untrainable(f"the factors grow without bound: learning_rate {chosen['learning_rate']:g} is too great") from error
-        mark_cold(matrix, model.user_factors, model.item_factors)
+        mark_cold(matrix, ask.seen, model.user_factors, model.item_factors)
         bundle = factors_bundle(
             ask.train,
             model.user_factors,  # its last column is 1, the item's the bias

@@ -80,6 +80,7 @@ class Content:
             features=features.shape[1],
             liked="mean",
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="content",
             details={"features": features.shape[1], "terms": 0 if text is None else len(text.terms)},
         )

@@ -73,6 +73,7 @@ class Ease:
             {"similarity": weights.astype(np.float32)},
             liked="sum",
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="ease",
             details={"regularization": chosen["regularization"]},
         )

@@ -97,6 +97,7 @@ class FeatureFactorisation:
             fitted.users,
             fitted.items,
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="features",
             fold_in={"method": "als", "regularization": chosen["regularization"], "alpha": chosen["alpha"]},
             details={**told, "regularization": chosen["regularization"]},

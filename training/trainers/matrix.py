@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.confidence import WEIGHTINGS, confidences
 from training.bundles import Cells
 from training.dataset.base import Dataset
 from training.errors import Untrainable
@@ -21,7 +22,7 @@ WEIGHTS = Parameter(
     "log",
     "How the weight w of a pair counts (that of a pair that appears several times is added up first): log is log2(1 + w), so that"
     " the thousandth play counts less than the first; linear is w; equal is 1 whatever was given. A weight of 1 is 1 in all of them.",
-    choices=("log", "linear", "equal"),
+    choices=WEIGHTINGS,
 )
 
 EQUAL_WEIGHTS = replace(WEIGHTS, default="equal")
@@ -30,11 +31,7 @@ EQUAL_WEIGHTS = replace(WEIGHTS, default="equal")
 
 def scaled(cells: Cells, how: str) -> Cells:
     """Cells whose weights are confidences: see WEIGHTS."""
-    if how == "linear":
-        return cells
-    if how == "equal":
-        return cells._replace(weights=np.ones_like(cells.weights))
-    return cells._replace(weights=np.log2(1.0 + cells.weights.astype(np.float64)).astype(np.float32))
+    return cells._replace(weights=confidences(cells.weights, how).astype(np.float32))
 
 
 def learned(dataset: Dataset, how: str) -> Any:
@@ -48,15 +45,16 @@ def learned(dataset: Dataset, how: str) -> Any:
     return csr_matrix((cells.weights, cells.indices, cells.indptr), shape=(users, items))
 
 
-def mark_cold(matrix: Any, user_factors: NDArray[Any], item_factors: NDArray[Any]) -> None:
-    """Say of rows without an interaction in `matrix` what they are, in place.
+def mark_cold(matrix: Any, seen: Cells, user_factors: NDArray[Any], item_factors: NDArray[Any]) -> None:
+    """Say of rows without an interaction in `matrix` what they are, in place. `seen` (users, items) is all that users have.
 
-    An item becomes NaN: it has no score, so that it never stands before one that somebody liked little. A user gets the mean of
-    the others: who is not known is answered what suits everybody, which is near to what is popular.
+    An item becomes NaN: it has no score, so that it never stands before one that somebody liked little. A user who has nothing at
+    all gets the mean of the others: what suits everybody, which is near to what is popular. A user of whom only what they have
+    was not learned from becomes 0: whoever serves the model folds it in (`models.factors.score`).
     """
     is_warm_user = np.diff(matrix.indptr) > 0
-    if not is_warm_user.all():
-        user_factors[~is_warm_user] = user_factors[is_warm_user].mean(axis=0)
+    mean = user_factors[is_warm_user].mean(axis=0)
+    user_factors[~is_warm_user] = np.where(np.diff(seen.indptr)[~is_warm_user, np.newaxis] > 0, 0.0, mean)
     item_factors[is_cold_item(matrix)] = np.nan
 
 

@@ -39,12 +39,13 @@ class Nmf:
         matrix = learned(ask.train, chosen["weights"])
         chosen["factors"] = min(chosen["factors"], *matrix.shape)
         user_factors, item_factors = _fit(matrix, chosen, ask, on_progress)
-        mark_cold(matrix, user_factors, item_factors)
+        mark_cold(matrix, ask.seen, user_factors, item_factors)
         bundle = factors_bundle(
             ask.train,
             user_factors,
             item_factors,
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="nmf",
             fold_in={"method": "nnls", "l1": 0.0, "l2": 0.0},
             details={"model": "sklearn.decomposition.NMF"},

@@ -71,12 +71,13 @@ class Svd:
         on_progress("fitting", 0, 1)
         user_factors, item_factors = _decompose(matrix, chosen["factors"], ask)
         on_progress("fitting", 1, 1)
-        mark_cold(matrix, user_factors, item_factors)
+        mark_cold(matrix, ask.seen, user_factors, item_factors)
         bundle = factors_bundle(
             ask.train,
             user_factors,
             item_factors,
             seen=scaled(ask.seen, chosen["weights"]),
+            weighting=chosen["weights"],
             algorithm="svd",
             fold_in={"method": "projection"},
             details={"model": "sklearn.decomposition.TruncatedSVD"},

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import InvalidQuery, Query
 from models.opening import open_scorer_of
+from models.recent import Recent
 from training.errors import Untrainable
 from training.trainers import open_trainer
 from training.trainers.ease import check_memory
@@ -86,6 +87,17 @@ def test_a_user_with_nothing_is_answered_what_suits_everybody_or_nothing(algorit
     else:
         counts = matrix.sum(axis=0)
         assert counts[rows].mean() > 1.1 * counts.mean() and scores[0] > scores[-1]
+
+
+@every_algorithm
+def test_a_user_of_whom_nothing_was_learned_is_answered_from_what_they_have(algorithm: str) -> None:
+    matrix = MATRIX.copy()
+    matrix[7] = 0.0
+    seen = matrix.copy()
+    seen[7, [2, 4, 6]] = 1.0
+    bundle = trained(algorithm, dataset_of(matrix), seen=dataset_of(seen), **SMALL[algorithm]).bundle
+    known, new = (answered(bundle, query) for query in (Query(["u7"], 5), Query(liked=[1002, 1004, 1006], k=5)))
+    assert known[0] == new[0] and known[1] == pytest.approx(new[1], rel=1e-5)
 
 
 @every_algorithm
@@ -223,6 +235,14 @@ def test_what_users_have_counts_when_it_serves_as_it_did_when_it_was_learned(alg
     matrix = grouped(weighted=True)
     bundle = trained(algorithm, dataset_of(matrix), **SMALL[algorithm], weights="log").bundle
     assert bundle.arrays["seen.weights"].tolist() == pytest.approx(np.log2(1 + matrix[matrix > 0]).tolist())
+    scorer: Any = open_scorer_of(bundle)
+    scores = []
+    for weight in (1.0, 3.0, 7.0):
+        subject = scorer.met("nobody", [Recent(1004, 1.0, 0.0), Recent(1007, weight, 0.0)])
+        scores.append(scorer.exact(subject, np.arange(40)))
+    if algorithm in ("ease", "svd"):
+        assert scores[2] - scores[1] == pytest.approx(scores[1] - scores[0], abs=1e-5)
+    assert not np.allclose(scores[0], scores[1])
 
 
 def test_too_few_to_decompose_is_said() -> None:

@@ -244,11 +244,18 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def toml(config: Config) -> str:
-    """A mapping of sections as TOML; `models` is a mapping of such sections. Values: str, bool, numbers."""
-    sections = {name: keys for name, keys in config.items() if name != "models"}
-    sections |= {f"models.{name}": keys for name, keys in config.get("models", {}).items()}
-    lines = ([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())] for name, keys in sections.items())
-    return "\n".join(line for section in lines for line in section) + "\n"
+    """A mapping of sections as TOML, which may have sections themselves, as `models` and `training` do. Values: str, bool, numbers."""
+    return "\n".join(line for name, keys in config.items() for line in _section(name, keys)) + "\n"
+
+
+def _section(name: str, keys: Config) -> Iterator[str]:
+    values = {key: value for key, value in keys.items() if not isinstance(value, Mapping)}
+    if values or not keys:
+        yield f"[{name}]"
+        yield from (f"{key} = {json.dumps(value)}" for key, value in values.items())
+    for key, inner in keys.items():
+        if isinstance(inner, Mapping):
+            yield from _section(f"{name}.{key}", inner)
 
 
 def rss_anon_bytes(pid: int) -> int:

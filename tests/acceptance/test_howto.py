@@ -25,6 +25,8 @@ from tests.doubles.files import FileServer, Served
 from tests.doubles.s3_server import s3_service
 from tests.pages import Call, calls_of, fences, prose_of, shell_lines
 from tests.support import ROOT, python_environment, wait_until_sync
+from training.interactions import write_database
+from training.planted import plant
 
 SLOW_BYTES_PER_S = 8 << 10
 TOKEN_HEADER = "X-ADMIN-TOKEN"
@@ -153,6 +155,22 @@ def test_the_old_fields_are_refused_and_the_new_ones_answered_as_the_page_says(a
         assert list(answer) == ["model", "version", "user_id", "items"]
         assert [list(item) for item in answer["items"]] == [["item_id", "score"]] * 3
         assert server.ask("POST", "/predict", {"user_id": 100_000}).status == 404
+
+
+def test_post_interactions(tmp_path: Path) -> None:
+    page = "docs/howto/post-interactions.md"
+    (tmp_path / "var").mkdir()
+    write_database(tmp_path / "var" / "data.db", plant(users=300, items=200, likes_per_user=20))
+    post, ask = calls_of(page)
+    with serving(tmp_path, configured(page)) as server:
+        server.wait_ready("als", deadline_s=180.0)
+        assert sent(server, ask).status == 404
+        for is_duplicate in (False, True):
+            taken = sent(server, post)
+            assert (taken.status, taken.body) == (202, {"accepted": 2, "duplicate": is_duplicate})
+        answer = sent(server, ask)
+        assert (answer.status, answer.body["folded_in"], len(answer.body["items"])) == (200, 2, 5)
+        assert "learned_until" in server.model("als")["details"]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["client", "rule"])

@@ -1,8 +1,8 @@
 """The runs that were, in SQLite: `<store>/training.db`. History only: which versions there are is said by their folders.
 
 Covers: keeping runs, which ticks of a schedule were taken, how many interactions came since the last run; a file that is
-damaged. Does not cover: what a run is (`training.runs`), whether its process still lives (`training.crashed`). Several
-processes may have it open. Blocking, for a thread; every method is one short transaction. Standard library only.
+damaged. Does not cover: what a run is (`training.runs`), whether its process still lives (`training.recording`), how runs are counted
+(`training.tallies`). Several processes may have it open. Blocking, for a thread; every method is one short transaction. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from training import tallies
 from training.runs import Run, RunCause, RunStatus
+from training.tallies import Tally
 
 NAME = "training.db"
 KEPT_RUNS = 1000
@@ -35,6 +37,7 @@ CREATE TABLE ticks (training TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (train
 CREATE TABLE counters (training TEXT PRIMARY KEY, interactions INTEGER NOT NULL) WITHOUT ROWID;
 """
 _UNFINISHED = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
+_OVER = "SELECT record FROM runs WHERE id = ? AND status NOT IN (?, ?)"
 _COMPARED = (RunStatus.PUBLISHED.value, RunStatus.REFUSED.value)
 _FIELDS = {each.name for each in fields(Run)}
 T = TypeVar("T")
@@ -87,16 +90,25 @@ class Journal:
 
     def update(self, run: Run) -> None:
         """Keep what became of a run; one that was forgotten meanwhile is kept anew. Raises JournalUnavailable."""
-        self._write(lambda database: database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run)))
+
+        def write(database: sqlite3.Connection) -> None:
+            is_new = run.status.is_over and database.execute(_OVER, (run.id, *_UNFINISHED)).fetchone() is None
+            database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run))
+            if is_new:
+                tallies.count(database, run)
+
+        self._write(write)
 
     def end_if_unfinished(self, run: Run) -> Run:
         """Keep how a run ended, unless it is over in the journal already; how it is there afterwards. Raises JournalUnavailable."""
 
         def write(database: sqlite3.Connection) -> Run:
-            row = database.execute("SELECT record FROM runs WHERE id = ? AND status NOT IN (?, ?)", (run.id, *_UNFINISHED)).fetchone()
+            row = database.execute(_OVER, (run.id, *_UNFINISHED)).fetchone()
             if row is not None and (found := _run(row[0])) is not None:
                 return found
             database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run))
+            if row is None:
+                tallies.count(database, run)
             return run
 
         return self._write(write)
@@ -120,6 +132,10 @@ class Journal:
         """The last run that was published or refused: what new data are compared with. Raises JournalUnavailable."""
         asked = "SELECT record FROM runs WHERE training = ? AND status IN (?, ?) ORDER BY created_at DESC, id DESC LIMIT 1"
         return next(iter(self._read(asked, (training, *_COMPARED))), None)
+
+    def tallies(self) -> list[Tally]:
+        """How often runs of each training ended how, those among them that are forgotten. Raises JournalUnavailable."""
+        return self._ask(tallies.read)
 
     # -- the schedule -------------------------------------------------------------------------------------------------
 
@@ -218,6 +234,7 @@ class Journal:
                     database.execute(f"PRAGMA user_version = {_VERSION}")
                 elif version != _VERSION:
                     raise _Damaged(f"its layout is {version}, and this program's {_VERSION}")
+                database.execute(tallies.TABLE)
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise _Damaged(str(found))

@@ -28,6 +28,7 @@ from training.lock import LockBusy, RunLock
 from training.recording import Recorder
 from training.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun, UnknownTraining
 from training.runs import Run, RunCause, RunStatus
+from training.tallies import Tally
 
 POLL_S = 0.5
 """How often a run of another process is looked at by who waits for it."""
@@ -166,6 +167,10 @@ class Runner:
         if not self._is_open:
             return []
         return [run for run in await self._known(await self._asked(Journal.unfinished)) if not run.status.is_over]
+
+    async def tallies(self) -> list[Tally]:
+        """How often runs of each training ended how, of any process and before any restart. Raises TrainingUnavailable."""
+        return await self._asked(Journal.tallies) if self._is_open else []
 
     # -- what begins runs by itself -------------------------------------------------------------------------------------
 

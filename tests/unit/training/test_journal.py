@@ -14,6 +14,7 @@ import pytest
 import training.journal
 from training.journal import Journal, JournalUnavailable
 from training.runs import Run, RunCause, RunStatus
+from training.tallies import Tally
 
 
 def a_run(id: str = "20261121T101500-000001", training: str = "als", at: float = 1.0, status: RunStatus = RunStatus.QUEUED) -> Run:
@@ -200,3 +201,38 @@ def test_several_connections_write_it_at_the_same_time(journal: Journal) -> None
         taken = list(pool.map(_adds, [journal.path] * 4, [range(at, at + 25) for at in range(0, 100, 25)]))
     assert len(journal.runs(limit=1000)) == 100
     assert sum(taken) == 20
+
+
+def test_runs_are_counted_once_by_how_they_ended_and_outlive_the_runs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.journal, "KEPT_RUNS", 1)
+    died = {"type": "child_crashed", "message": "gone"}
+    for number in range(3):
+        run = a_run(f"{number}", at=float(number))
+        journal.add(run)
+        journal.update(replace(run, status=RunStatus.RUNNING))
+        assert len(journal.tallies()) == min(number, 1)
+        ended = replace(run, status=RunStatus.CRASHED, failure=died, ended_at=10.0 + number)
+        journal.end_if_unfinished(ended)
+        journal.end_if_unfinished(replace(ended, status=RunStatus.FAILED))
+        journal.update(ended)
+    journal.add(a_run("of-another", "bpr"))
+    journal.update(replace(a_run("of-another", "bpr"), status=RunStatus.PUBLISHED, ended_at=20.0))
+    assert len(journal.runs("als")) < 3
+    crashed = Tally("als", RunStatus.CRASHED, "child_crashed", 3, 12.0)
+    assert sorted(journal.tallies(), key=str) == [crashed, Tally("bpr", RunStatus.PUBLISHED, "", 1, 20.0)]
+
+
+def test_a_journal_from_before_runs_were_counted_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "training.db"
+    first = Journal(path)
+    first.open()
+    first.add(a_run())
+    first.close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE tallies")
+    database.close()
+    journal = Journal(path)
+    journal.open()
+    assert (len(journal.runs()), journal.tallies()) == (1, [])
+    journal.close()
+    assert list(tmp_path.glob("*damaged*")) == []

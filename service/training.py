@@ -73,9 +73,8 @@ class TrainingClock:
     async def _look(self, beginning: SideTasks) -> float:
         """Begin what is due; seconds until the next look."""
         now = self._clock()
+        found = due(self._schedules, self._since, now, self._zone)
         # Where the clock was set back, its ticks come again: those that were run are known.
-        since = {training: min(at, now) for training, at in self._since.items()}
-        found = due(self._schedules, since, now, self._zone)
         self._since = dict.fromkeys(self._schedules, now)
         for late in found.late:
             await self._let_go(late)

@@ -16,7 +16,7 @@ class LocalZone(tzinfo):
         if dt is None:
             return None
         wall = dt.replace(tzinfo=None)
-        return wall.replace(fold=0) - datetime.fromtimestamp(wall.timestamp(), UTC).replace(tzinfo=None)
+        return wall - datetime.fromtimestamp(wall.timestamp(), UTC).replace(tzinfo=None)
 
     def dst(self, dt: datetime | None) -> timedelta | None:
         return None  # not known: only the whole offset is

@@ -24,6 +24,7 @@ from loaders.published import PublishedFolder
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import ROOT, python_environment, wait_until
 from training.carrying import STOPPED
+from training.journal import Journal
 from training.lock import RunLock, holder_of
 from training.recording import GONE
 from training.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun, UnknownTraining
@@ -373,6 +374,19 @@ async def test_nothing_is_left_of_a_process_that_was_killed_with_its_runs(settin
 
 def _is_free(store: Path, training: str) -> bool:
     return holder_of(store, training) is None
+
+
+async def test_a_run_whose_lock_is_another_runs_is_dead(settings: Settings, runner_of: RunnerOf) -> None:
+    runner = await runner_of()
+    dead = Run("20261121T101500-3fa9c1", "als", "als", RunStatus.RUNNING, RunCause.COMMAND, 1.0)
+    await runner._recorder.ask(Journal.add, dead)
+    lock = RunLock.take(settings.store.path, "als", dead.id)
+    assert [run.id for run in await runner.unfinished()] == [dead.id]
+    lock.release()
+    lock = RunLock.take(settings.store.path, "als", "20261121T101501-000000")
+    found = await runner.run(dead.id)
+    assert found is not None and found.status is RunStatus.CRASHED
+    lock.release()
 
 
 async def test_new_interactions_begin_a_run_once_there_are_enough(settings: Settings, runner_of: RunnerOf) -> None:

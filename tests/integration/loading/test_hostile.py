@@ -61,7 +61,7 @@ def read(fd):
         tree = read_artifact(fd, writer, artifact.adopt, lambda n: None, lambda s: None)
         bundle, _ = pack(tree.root)
         bundle, entries, note = write_bundle(writer, bundle, artifact)
-        writer.finish(_warm(bundle), entries, note)
+        writer.finish(_warm(bundle, is_passed_through=False), entries, note)
         return "ready"
     except (LoadError, PackError) as error:
         return error.type

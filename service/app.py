@@ -37,6 +37,7 @@ from service.telemetry.calls import Calls
 from service.telemetry.events import EventLog
 from service.telemetry.exposition import Exposition
 from service.telemetry.lag import LoopLag
+from service.telemetry.trainings import TrainingReader
 from service.training import TrainingClock, reload_models
 from service.version import program_version
 from service.workshop import FallbackTrainer, NothingAsked, PublishedArchive
@@ -88,6 +89,7 @@ def build_app(settings: Settings, *, supervisor: Startable | None = None, enviro
     app[BODY_TIMEOUT_S] = settings.server.body_timeout_s
     app[keys.REGISTRY] = supervisor.registry
     app[keys.TRAINING] = runner
+    app[keys.TRAINING_READER] = TrainingReader(settings, runner)
     app[keys.SCORING] = Scoring()
     app[keys.QUESTIONS] = questions
     app[keys.CALLS] = Calls()

@@ -20,12 +20,14 @@ from service.telemetry.calls import Calls
 from service.telemetry.events import EventLog
 from service.telemetry.exposition import Exposition
 from service.telemetry.lag import LoopLag
+from service.telemetry.trainings import TrainingReader
 from service.wrong_tokens import WrongTokens
 from training.runner import Runner
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 TRAINING = web.AppKey("training", Runner)
+TRAINING_READER = web.AppKey("training_reader", TrainingReader)
 SCORING = web.AppKey("scoring", Scoring)
 QUESTIONS = web.AppKey("questions", Questions)
 CALLS = web.AppKey("calls", Calls)

@@ -21,6 +21,8 @@ from service.lifecycle.state import Phase, Status
 from service.telemetry.calls import Outcome
 from service.telemetry.metrics import METRICS
 from tests.support import ROOT
+from training.errors import TRAINING_FAILURES
+from training.runs import RunStatus
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/holdfast.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
@@ -32,9 +34,9 @@ TARGET = {"instance", "job"}
 """What Prometheus itself adds to every sample."""
 WORDS: dict[str, set[str]] = {
     "outcome": set(Outcome),
-    "status": set(Status),
+    "status": {*Status, *RunStatus},
     "phase": set(Phase),
-    "type": set(FAILURES),
+    "type": {*FAILURES, *TRAINING_FAILURES},
     "job": {"holdfast"},
 }
 
@@ -58,7 +60,7 @@ SAMPLES = exposed()
 
 def parsed(expression: str) -> Any:
     """The tree. Grafana's own variables are put in as it would: an interval, a regular expression. Raises ValueError."""
-    return promql_parser.parse(re.sub(r"\$__(rate_)?interval", "5m", expression).replace("$instance", ".*").replace("$model", ".*"))
+    return promql_parser.parse(re.sub(r"\$__(rate_)?interval", "5m", expression).replace("$instance", ".*").replace("$model", ".*").replace("$training", ".*"))
 
 
 def labels_of(selector: promql_parser.VectorSelector) -> set[str]:

@@ -13,7 +13,10 @@ from loaders.errors import FAILURES
 from service.lifecycle.state import Phase, Status
 from service.reference.markdown_text import cell
 from service.telemetry.calls import Outcome
-from service.telemetry.metrics import METRICS, Metric
+from service.telemetry.metric import Metric
+from service.telemetry.metrics import METRICS
+from training.errors import TRAINING_FAILURES
+from training.runs import RunStatus
 
 INTRODUCTION = """\
 # Metrics
@@ -22,8 +25,8 @@ Made from the table in `service/telemetry/metrics.py` by `make docs`; do not edi
 
 `GET /metrics` answers in Prometheus' text format, or in OpenMetrics to a client whose `Accept` header names it.
 `deploy/prometheus` has a scrape configuration and alerts, `deploy/grafana` a dashboard. Counters begin at 0 with each start of the
-server; times are seconds, sizes bytes. A model has no sample of what it has no number for: none of a version while none
-serves, none of an attempt while none runs.
+server, but for those of trainings, which the store keeps; times are seconds, sizes bytes. A model has no sample of what it has no
+number for: none of a version while none serves, none of an attempt while none runs. The same holds for a training.
 """
 
 _OUTCOMES: Mapping[Outcome, str] = {
@@ -61,9 +64,13 @@ def _labels() -> Iterator[str]:
     yield "| label | values |"
     yield "|---|---|"
     yield "| `model` | the configured models |"
-    sets: Mapping[str, Iterable[str]] = {"status": Status, "phase": Phase, "type": FAILURES}
+    yield "| `training` | the configured trainings |"
+    sets: Mapping[str, Iterable[str]] = {"status": Status, "phase": Phase, "type": (*FAILURES, *TRAINING_FAILURES)}
     for name, words in sets.items():
         yield f"| `{name}` | {', '.join(f'`{word}`' for word in words)} |"
+    ended = ", ".join(f"`{status}`" for status in RunStatus if status.is_over)
+    yield f"| `status` of a run | {ended} |"
+    yield "| `metric` | what versions are measured with: `ndcg@10` and others |"
     yield "| `version`, `family` | those that serve now |"
     yield ""
     yield "| `outcome` | how the call ended |"

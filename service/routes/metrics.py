@@ -11,7 +11,7 @@ import time
 
 from aiohttp import web
 
-from service.keys import CALLS, EVENTS, EXPOSITION, INTAKE, LOOP_LAG, RECENT, REGISTRY, SCORING, STARTED_AT
+from service.keys import CALLS, EVENTS, EXPOSITION, INTAKE, LOOP_LAG, RECENT, REGISTRY, SCORING, SETTINGS, STARTED_AT, TRAINING_READER
 from service.lifecycle.view import rfc3339
 from service.replies import reply
 from service.routes.declared import Answer, Route, get
@@ -20,19 +20,21 @@ from service.telemetry.calls import Calls
 from service.telemetry.exposition import OPENMETRICS, TEXT, is_openmetrics
 from service.telemetry.readings import Readings, Traffic
 from service.telemetry.recent import WINDOW_S, Second
+from service.telemetry.trainings import TrainingFacts
 
 
 async def metrics(request: web.Request) -> web.Response:
     """GET /metrics"""
     is_open = is_openmetrics(request.headers.get("Accept", ""))
     # A thousand lines are written in some milliseconds, and the store is looked at: not on the event loop.
-    text = await asyncio.to_thread(request.app[EXPOSITION].written, readings(request.app), is_openmetrics=is_open)
+    trainings = await request.app[TRAINING_READER].read()
+    text = await asyncio.to_thread(request.app[EXPOSITION].written, readings(request.app, trainings), is_openmetrics=is_open)
     headers = {"Content-Type": OPENMETRICS if is_open else TEXT, "Cache-Control": "no-store", "Server": "holdfast"}
     return web.Response(body=text, headers=headers)
 
 
-def readings(app: web.Application) -> Readings:
-    """What there is to say now. Event loop only."""
+def readings(app: web.Application, trainings: tuple[TrainingFacts, ...]) -> Readings:
+    """What there is to say now, of trainings what was read just before. Event loop only."""
     calls, views = app[CALLS], app[REGISTRY].snapshot()
     names = [view.name for view in views]
     return Readings(
@@ -45,6 +47,8 @@ def readings(app: web.Application) -> Readings:
         uptime_s=time.time() - app[STARTED_AT],
         interactions=app[INTAKE].taken,
         known_users=len(app[RECENT]),
+        trainings=trainings,
+        store_limit_bytes=app[SETTINGS].store.max_bytes,
     )
 
 

@@ -16,7 +16,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from service.telemetry.durations import Buckets
-from service.telemetry.metrics import METRICS, Metric
+from service.telemetry.metric import Metric
+from service.telemetry.metrics import METRICS
 from service.telemetry.readings import Readings, Usage, UsageReader
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

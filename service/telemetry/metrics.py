@@ -3,38 +3,21 @@
 `/metrics` and docs/reference/metrics.md are made from it. Names follow Prometheus' conventions: base units, `_total` for what
 only grows, `_timestamp_seconds` for Unix times, `_info` for words. Labels are names of configured models and members of closed
 sets, so that their number is bounded. Does not cover: how they are written (`service.telemetry.exposition`), the metrics of
-the process, which prometheus_client brings.
+the process, which prometheus_client brings; what it is to read (`service.telemetry.readings`).
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
 
 from service.lifecycle.policy import is_stale
 from service.lifecycle.state import Phase, Status, phase_of
 from service.lifecycle.view import Facts, ModelView
-from service.telemetry.durations import Buckets
+from service.telemetry.metric import Kind, Metric, Sample, Value
 from service.telemetry.readings import Readings, Traffic, Usage, trained_at
+from service.telemetry.training_metrics import TRAINING_METRICS
 from service.version import program_version
-
-Kind = Literal["gauge", "counter", "histogram", "info"]
-Value = float | Buckets
-Sample = tuple[tuple[str, ...], Value]
-"""The values of the labels, and the number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. read: its samples; the words of an `info` are all in its labels."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...]
-    read: Callable[[Readings, Usage], Iterable[Sample]]
 
 
 def _of_models(name: str, kind: Kind, help: str, read: Callable[[ModelView], float | None]) -> Metric:
@@ -202,6 +185,7 @@ METRICS: tuple[Metric, ...] = (
         "interactions_total", "Interactions that were posted and appended.", lambda readings, _: readings.interactions, "counter"
     ),
     _of_the_server("recent_users", "Users whose answers take in what they did lately.", lambda readings, _: readings.known_users),
+    *TRAINING_METRICS,
     _of_the_server("event_streams", "Clients of /events.", lambda readings, usage: readings.streams),
     _of_the_server(
         "segment_bytes",
@@ -213,6 +197,9 @@ METRICS: tuple[Metric, ...] = (
         "memory_free_bytes", "What host and container have left for loads, the reserve included.", lambda _, usage: usage.memory_free_bytes
     ),
     _of_the_server("store_bytes", "What the store takes on disk, looked at once a minute.", lambda _, usage: usage.store_bytes),
+    _of_the_server(
+        "store_limit_bytes", "The disk budget of the store: `[store] max_bytes`.", lambda readings, _: readings.store_limit_bytes
+    ),
     _of_the_server("store_free_bytes", "What the file system of the store has left.", lambda _, usage: usage.store_free_bytes),
     _of_the_server("uptime_seconds", "Since the server started.", lambda readings, usage: readings.uptime_s),
     Metric(

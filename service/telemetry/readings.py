@@ -20,6 +20,7 @@ from loaders.memory import read_memory
 from service.lifecycle.view import ModelView
 from service.telemetry.calls import Ended, Outcome
 from service.telemetry.durations import Buckets
+from service.telemetry.trainings import TrainingFacts
 from service.usage import process_usage
 
 STORE_LOOKED_AT_EVERY_S = 60.0
@@ -50,6 +51,8 @@ class Readings:
     """Posted since the start."""
     known_users: int
     """Of whom answers take in what they did lately."""
+    trainings: tuple[TrainingFacts, ...]
+    store_limit_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

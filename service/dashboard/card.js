@@ -173,7 +173,9 @@ export class Card {
   settle(model) {
     if (!this.isExpecting || (model.phase !== null && model.phase !== "draining")) return;
     const since = model.story.filter((line) => line.at > this.awaited);
-    const outcome = since.findLast((line) => line.event in OUTCOMES);
+    const outcomes = since.filter((line) => line.event in OUTCOMES);
+    // A watched source is asked once more right after: that this finds nothing new is not what came of the command.
+    const outcome = outcomes.findLast((line) => line.event !== "unchanged") ?? outcomes.at(-1);
     if (!outcome) return;
     this.awaited = null;
     const isGood = outcome.event !== "failed";

@@ -49,10 +49,7 @@ function sign(point, x, y) {
   return drawn("g", {}, ...parts);
 }
 
-function drawing(metric, points) {
-  const values = points.flatMap(({ verdict }) => [verdict.value, verdict.popular]);
-  const low = Math.min(...values);
-  const high = Math.max(...values);
+function drawing(metric, points, low, high) {
   const x = (at) => Math.round(points.length === 1 ? WIDTH / 2 : LEFT + (at * (WIDTH - 2 * LEFT)) / (points.length - 1));
   const y = (value) => Math.round(high === low ? (TOP + BOTTOM) / 2 : BOTTOM - ((value - low) / (high - low)) * (BOTTOM - TOP));
   const path = (each, value) => each.map((point, at) => `${at ? "L" : "M"}${x(points.indexOf(point))} ${y(value(point))}`).join("");
@@ -99,8 +96,10 @@ export function showQuality(place, versions, runs) {
   place.dataset.said = said;
   const isOpen = place.querySelector("details")?.open ?? false;
   const scroll = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Quality over time, as a table" }, table(metric, points));
-  const values = points.map(({ verdict }) => verdict.value);
-  const range = el("p", { class: "note" }, `${inWords(metric, points)}. The drawing reaches from ${figure(Math.min(...values, ...points.map(({ verdict }) => verdict.popular)))} to ${figure(Math.max(...values, ...points.map(({ verdict }) => verdict.popular)))}.`);
-  place.replaceChildren(drawing(metric, points), key(points), range, el("details", { class: "as-table", open: isOpen }, el("summary", {}, "As a table"), scroll));
+  const values = points.flatMap(({ verdict }) => [verdict.value, verdict.popular]);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const axis = el("p", { class: "axis", "aria-hidden": "true" }, el("span", {}, figure(high)), el("span", {}, figure(low)));
+  const words = el("p", { class: "note" }, `${inWords(metric, points)}.`);
+  place.replaceChildren(el("div", { class: "chart" }, axis, drawing(metric, points, low, high)), key(points), words, el("details", { class: "as-table", open: isOpen }, el("summary", {}, "As a table"), scroll));
   return true;
 }

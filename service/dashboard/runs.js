@@ -1,7 +1,7 @@
 // The runs that trained models: words that are the same wherever a run is shown, and one run of the list, which opens.
 import { ADVICE, RUN_ADVICE, UNKNOWN } from "./advice.js";
 import { el, foreign, icon, peakOf, say, sayParts, terms, time } from "./dom.js";
-import { ago, count, duration, serverNow } from "./format.js";
+import { ago, count, duration } from "./format.js";
 import { figure, valuesOf, verdictOf } from "./verdict.js";
 
 /** [symbol, word] by the status of a run. */
@@ -25,17 +25,11 @@ export const phaseWord = (run) => PHASES[run.phase] ?? run.phase;
 /** What it means that a run failed, and what to do. @returns {[string, string]} */
 export const adviceOf = (failure) => RUN_ADVICE[failure.type] ?? ADVICE[failure.type] ?? UNKNOWN;
 
-/** Seconds that a run has taken so far, null before it has begun. */
-function seconds(run) {
-  if (run.seconds !== null || !run.started_at || isOver(run)) return run.seconds;
-  return Math.max(0, Math.floor((serverNow() - Date.parse(run.started_at)) / 1000));
-}
-
 /** A run in a few words, beside its status. @returns {string[]} */
 export function runWords(run) {
   const words = [ago(run.ended_at ?? run.started_at ?? run.created_at)];
   if (!isOver(run)) words[0] = run.started_at ? `began ${words[0]}` : `asked for ${words[0]}`;
-  if (seconds(run) !== null && isOver(run)) words.push(`took ${duration(seconds(run))}`);
+  if (run.seconds !== null) words.push(`took ${duration(run.seconds)}`);
   if (run.verdict?.users) words.push(`${run.verdict.metric} ${figure(run.verdict.value)}`);
   words.push(CAUSES[run.cause] ?? run.cause);
   return words;

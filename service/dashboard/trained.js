@@ -2,7 +2,6 @@
 import { askForToken, command, confirmed, hasToken } from "./admin.js";
 import { showBar, showLine } from "./attempt.js";
 import { byId, el, peakOf, say, sayParts, slotsOf } from "./dom.js";
-import { duration, serverNow } from "./format.js";
 import { failureOf, isOver, phaseWord, runWords, showStatus } from "./runs.js";
 import { rulesOf, verdictWord } from "./verdict.js";
 
@@ -98,7 +97,6 @@ export class Trained {
     const { run } = this;
     if (!run) return;
     const words = [run.algorithm, ...runWords(run)];
-    if (!isOver(run) && run.started_at) words.push(`for ${duration(Math.max(0, Math.floor((serverNow() - Date.parse(run.started_at)) / 1000)))}`);
     if (run.requested_by) words.push(`asked for by ${run.requested_by}`);
     sayParts(this.slots.summary, words);
   }

@@ -16,7 +16,8 @@ function marksOf(version, current) {
     [version.pinned, "pinned", "pinned"],
     [version.withdrawn, "withdrawn", "withdrawn"],
   ];
-  return marks.filter(([holds]) => holds).map(([, word, kind]) => el("span", { class: "badge", "data-mark": kind }, word));
+  const held = marks.filter(([holds]) => holds).map(([, word, kind]) => el("span", { class: "badge", "data-mark": kind }, word));
+  return held.length ? held : [el("span", { class: "note" }, "kept")];
 }
 
 export class Versions {
@@ -52,7 +53,7 @@ export class Versions {
     const { versions } = this.slots;
     if (!kept.versions.length) return versions.replaceChildren(el("p", { class: "note" }, "None is kept."));
     const isJudged = kept.versions.some(({ verdict }) => verdict);
-    const names = ["Version", "State", training ? "Published" : "Loaded", ...(isJudged ? ["Quality"] : []), "Artifact", "In memory", ...(training ? ["Command"] : [])];
+    const names = ["Version", "State", training ? "Published" : "Loaded", ...(isJudged ? ["Quality"] : []), "Artifact", training ? "Command" : "In memory"];
     const head = names.map((name) => el("th", { scope: "col" }, name));
     const rows = kept.versions.flatMap((version) => this.rowsOf(version, kept, { training, isJudged, columns: names.length }));
     versions.replaceChildren(el("table", { class: "versions" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows)));
@@ -66,8 +67,7 @@ export class Versions {
       cell(when(training ? (version.published_at ?? version.loaded_at) : version.loaded_at)),
       ...(isJudged ? [cell(quality)] : []),
       cell(bytes(version.artifact_bytes)),
-      cell(bytes(version.segment_bytes)),
-      ...(training ? [el("td", {}, this.button(version, kept))] : []),
+      training ? el("td", {}, this.button(version, kept)) : cell(bytes(version.segment_bytes)),
     ];
     const row = el("tr", { "data-version": version.version }, el("th", { scope: "row" }, foreign(version.version)), ...cells);
     return version.published_at ? [row, el("tr", { class: "opened" }, el("td", { colspan: columns }, this.inside(version)))] : [row];

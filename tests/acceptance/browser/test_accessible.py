@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from tests.acceptance.browser import fleet
-from tests.acceptance.browser.pages import NARROW, WIDE, Scheme, dashboard
+from tests.acceptance.browser.pages import NARROW, WIDE, Dashboard, Scheme, dashboard
 from tests.acceptance.running import Beside, Server, serving
 
 
@@ -37,6 +38,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield running
 
 
+@pytest.fixture(scope="module")
+def training_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What is trained: published and pinned, refused, failed, running, waiting; and a model that falls back."""
+    folder = tmp_path_factory.mktemp("training")
+    on_demand = {"load": "on_demand", "required": False}
+    models: dict[str, dict[str, Any]] = {
+        name: {"source": f"training:{name}", **on_demand} for name in ("strict", "wrong", "long", "waits", "never")
+    }
+    models |= {"als": {"source": "training:als"}, "spare": {"source": str(folder / "none.pkl"), "fallback": "training:als"}}
+    trainings: dict[str, dict[str, Any]] = {
+        "als": {},
+        "strict": {"gate": {"minimum": 0.99}},
+        "wrong": {"algorithm": "als", "parameters": {"nothing": 1}},
+        "long": {"parameters": fleet.LONG},
+        "waits": {},
+        "never": {},
+    }
+    with serving(folder / "server", fleet.trainings(folder, models=models, **trainings)) as running:
+        running.wait_ready("als", "spare")
+        for path in ("als/train?force=true", "strict/train", "wrong/train", "als/rollback"):
+            running.command("POST", f"/models/{path}{'&' if '?' in path else '?'}wait=60")
+        for name in ("long", "waits"):
+            assert running.command("POST", f"/models/{name}/train").status == 202
+        yield running
+
+
+def assert_accessible(page: Dashboard, width: int) -> None:
+    results = Axe().run(page.page)
+    serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
+    assert not serious, "\n".join(f"{found['id']}: {[node['html'][:200] for node in found['nodes']]}" for found in serious)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width, "something is wider than the page"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_axe_finds_nothing_serious(browser: Browser, server: Server, width: int, scheme: Scheme) -> None:
@@ -49,10 +83,30 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server, width: int,
         page.page.get_by_text("More fields").click()
         page.page.locator("#ask-send").click()
         expect(page.page.locator("#answer")).to_be_visible()
-        results = Axe().run(page.page)
-        serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
-        assert not serious, "\n".join(f"{found['id']}: {[node['html'][:200] for node in found['nodes']]}" for found in serious)
-        assert page.page.evaluate("document.documentElement.scrollWidth") <= width, "something is wider than the page"
+        assert_accessible(page, width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_axe_finds_nothing_serious_of_training(browser: Browser, training_server: Server, width: int, scheme: Scheme) -> None:
+    with dashboard(browser, training_server, width=width, scheme=scheme, bypass_csp=True) as page:
+        for training, status in (
+            ("als", "published"),
+            ("strict", "refused"),
+            ("wrong", "failed"),
+            ("long", "running"),
+            ("waits", "queued"),
+        ):
+            expect(page.page.locator(f"li.trained[data-training='{training}']")).to_have_attribute("data-status", status)
+        expect(page.slot("spare", "fallback")).to_be_visible()
+        page.open_details("als")
+        expect(page.slot("als", "quality")).to_be_visible()
+        page.slot("als", "quality").locator("summary").click()
+        page.slot("als", "versions").locator("summary").first.click()
+        for run in page.page.locator("#runs summary").all():
+            run.click()
+        expect(page.page.locator("#runs .run-body:not(:empty)")).to_have_count(page.page.locator("#runs > li").count())
+        assert_accessible(page, width)
 
 
 def test_what_is_chosen_is_seen_in_the_colours_of_the_system(browser: Browser, server: Server) -> None:

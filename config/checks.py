@@ -17,6 +17,7 @@ from config.declared import (
     PART_ROLES,
     RESERVED_NAMES,
     STORE_NAMES,
+    TABLE_NAME,
     TRAINING,
 )
 from config.errors import Problem
@@ -64,6 +65,9 @@ def check(merge: Merge, settings: Settings, known: Known) -> None:
     if bool(s3.access_key_id) != bool(s3.secret_access_key):
         missing, present = ("secret_access_key", "access_key_id") if s3.access_key_id else ("access_key_id", "secret_access_key")
         merge.complain("s3", "", present, f"is set without {missing}")
+    if not TABLE_NAME.fullmatch(settings.data.ingest_table):
+        rule = "letters, digits and _, with or without a schema and a dot before it"
+        merge.complain("data", "", "ingest_table", f"{settings.data.ingest_table!r} is no name of a table: {rule}")
     for model in settings.models.values():
         _check_model(merge, model, settings, known)
     for training in settings.training.values():

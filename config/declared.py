@@ -34,6 +34,8 @@ STORE_NAMES = ("partial", "artifacts", "segments", "kept", "lock", "demo")
 GATE = {"metric": "ndcg@10", "minimum": 0.0, "tolerance": 0.02, "popular": 1.1}
 """What a gate is made of, with its defaults."""
 GATE_METRIC = re.compile(r"(precision|recall|ndcg|map)@([1-9][0-9]{0,2})")
+TABLE_NAME = re.compile(r"(?:(?P<schema>[A-Za-z_][A-Za-z0-9_$]{0,62})\.)?(?P<table>[A-Za-z_][A-Za-z0-9_$]{0,62})")
+"""Of a table that is written to: it stands in statements, which take no parameter for it."""
 PART_ROLES = ("content", "collaborative")
 """What a model can be to a hybrid."""
 

@@ -6,9 +6,10 @@ interaction has on the wire (`service.schemas.interactions`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
+
+from config.declared import TABLE_NAME
 
 Id = int | str
 
@@ -19,8 +20,6 @@ KEY_KEPT_S = 86_400.0
 KEYS_BETWEEN_CLEANINGS = 1_000
 RECENT_AT_ONCE = 1_000
 """Rows that are read in one go, in a few milliseconds of the event loop."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
 class Interaction(NamedTuple):
@@ -90,10 +89,10 @@ class Ingest(Protocol):
 
 def table_name(written: str) -> tuple[str | None, str]:
     """Schema, if any, and table of `[data] ingest_table`. Raises NotTaken for what is no name."""
-    schema, dot, table = written.rpartition(".")
-    if not _NAME.fullmatch(table) or (dot and not _NAME.fullmatch(schema)):
+    found = TABLE_NAME.fullmatch(written)
+    if found is None:
         raise NotTaken(f"[data] ingest_table {written!r} is no name of a table: letters, digits and _, with or without a schema before it.")
-    return schema or None, table
+    return found["schema"], found["table"]
 
 
 def quoted(*names: str | None) -> str:

@@ -270,6 +270,7 @@ def test_a_database_is_not_shown(load: Load) -> None:
             '[data]\nurl="csv://d"\n[training.h]\nalgorithm="hybrid"\nparts={content="h2"}\n[training.h2]\nalgorithm="hybrid"\n',
             "content names 'h2', which is a hybrid itself",
         ),
+        ('[data]\nurl="sqlite:///d"\ningest_table="a b; DROP"\n', "data.ingest_table: 'a b; DROP' is no name of a table"),
         ("training = 1\n", "training: is a section: write [training.<name>]"),
     ],
 )

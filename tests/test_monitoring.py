@@ -60,7 +60,8 @@ SAMPLES = exposed()
 
 def parsed(expression: str) -> Any:
     """The tree. Grafana's own variables are put in as it would: an interval, a regular expression. Raises ValueError."""
-    return promql_parser.parse(re.sub(r"\$__(rate_)?interval", "5m", expression).replace("$instance", ".*").replace("$model", ".*").replace("$training", ".*"))
+    timed = re.sub(r"\$__(rate_)?interval", "5m", expression)
+    return promql_parser.parse(re.sub(r"\$(instance|model|training)\b", ".*", timed))
 
 
 def labels_of(selector: promql_parser.VectorSelector) -> set[str]:

@@ -50,6 +50,7 @@ from tests.architecture import ROOMS
 from tests.pages import PAGES, calls_of, fences, prose_of, shell_lines, text_of
 from tests.support import ROOT
 from tests.unit.service.fakes import FakeRegistry, live, settings_for
+from training.errors import TRAINING_FAILURES
 
 HYPOTHETICAL = {
     "loaders/sources/ftp.py",
@@ -383,10 +384,11 @@ def every_function() -> set[str]:
 @every_page
 def test_failure_types_exist(page: Path) -> None:
     """Every word that ends like a failure type is one, or a setting, or a function."""
-    endings = "|".join(sorted({name.rpartition("_")[2] for name in FAILURES}))
+    failures = {*FAILURES, *TRAINING_FAILURES}
+    endings = "|".join(sorted({name.rpartition("_")[2] for name in failures}))
     settings = {key for keys in DECLARED.values() for key in keys}
     told = {word for word in code_words(page) if re.fullmatch(rf"[a-z_]+_(?:{endings})", word)}
-    assert told - set(FAILURES) - settings - every_function() == set()
+    assert told - failures - settings - every_function() == set()
 
 
 def test_every_failure_type_is_in_the_life_of_a_model() -> None:

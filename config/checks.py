@@ -6,6 +6,7 @@ layers (`config.load`). Pure: asks nobody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +30,8 @@ CheckSource = Callable[[str], "str | None"]
 PUBLISHED = "training:"
 """What the source of a model begins with that takes what a training publishes."""
 HYBRID = "hybrid"
+S3_PREFIX = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^/\s?#]+)+/?")
+"""A bucket, and where in it; not the bucket itself, where two trainings would overwrite each other."""
 
 
 class Merge(Protocol):
@@ -148,6 +151,8 @@ def _check_training(merge: Merge, training: TrainingSettings, settings: Settings
     if training.after_interactions and settings.data.url.startswith("csv:"):
         complain("after_interactions", "a folder of CSV files takes no interactions: use sqlite:/// or postgresql://")
     _check_gate(complain, training.gate)
+    if training.publish_to and not S3_PREFIX.fullmatch(training.publish_to):
+        complain("publish_to", f"{training.publish_to!r} is not s3://BUCKET/PREFIX")
     if training.parts and training.algorithm != HYBRID:
         complain("parts", f"only a hybrid has parts, not {training.algorithm or 'this'}")
     for part, other in training.parts.items():

@@ -1,13 +1,12 @@
 """From everything the operator wrote to one `Settings`, or to every problem with it at once.
 
-Covers: precedence (command line > environment > `.env` > file > default), the admin token, what must fit together.
-Does not cover: reading a layer (`config.layers`), one value (`config.values`), the declaration (`config.schema`).
+Covers: precedence (command line > environment > `.env` > file > default), what must fit together. Does not cover: secrets in files
+of their own (`config.secret_files`), reading a layer (`config.layers`), one value (`config.values`), the declaration (`config.schema`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +18,10 @@ from config.declared import DECLARED, MODELS, NAMED, SECTIONS, TRAINING, Declare
 from config.errors import ConfigError, Problem
 from config.layers import ENVIRONMENT, Given, Layer, read_dotenv, read_environment, read_overrides, read_toml
 from config.schema import ModelSettings, Settings, TrainingSettings
+from config.secret_files import with_admin_token, with_database_password
 from config.values import parse
 
 DEFAULT_FILE = "holdfast.toml"
-CREDENTIAL = "admin-token"
-"""Name of the systemd credential that holds the admin token."""
-MAX_TOKEN_BYTES = 4096
 
 
 def load_settings(
@@ -73,7 +70,11 @@ def load_settings(
         training=MappingProxyType(trainings),
         origins=MappingProxyType(merge.origins()),
     )
-    settings = _with_admin_token(merge, settings, environ)
+    settings = dataclasses.replace(
+        settings,
+        server=with_admin_token(merge, settings.server, environ),
+        data=with_database_password(merge, settings.data, environ),
+    )
     check(merge, settings, Known(check_source, families, algorithms, check_schedule))
     if merge.problems:
         raise ConfigError(dict.fromkeys(merge.problems))
@@ -169,33 +170,3 @@ def _add_fallbacks(merge: _Merge, places: tuple[tuple[Mapping[str, str], str], .
 def _fallback(declared: Declared, variables: Mapping[str, str], where: str, base: Path) -> Given | None:
     name = next((name for name in declared.fallback_env if variables.get(name)), None)
     return None if name is None else Given(declared, "", variables[name], True, where, name, base)
-
-
-def _with_admin_token(merge: _Merge, settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """The token itself: as given, else from the file that the stronger layer names, else the systemd credential."""
-    server = settings.server
-    token_rank = merge.rank.get(("server", "", "admin_token"), 0)
-    file_rank = merge.rank.get(("server", "", "admin_token_file"), 0)
-    token = server.admin_token.strip()
-    if server.admin_token_file and (not token or file_rank > token_rank):
-        token = _read_token(merge, Path(server.admin_token_file))
-    elif not token and environ.get("CREDENTIALS_DIRECTORY"):
-        token = _read_token(merge, Path(environ["CREDENTIALS_DIRECTORY"]) / CREDENTIAL, optional=True)
-    if token and not re.fullmatch(r"[!-~]+", token):
-        merge.complain("server", "", "admin_token", "must be printable ASCII without spaces, or no header can carry it")
-    return dataclasses.replace(settings, server=dataclasses.replace(server, admin_token=token))
-
-
-def _read_token(merge: _Merge, path: Path, *, optional: bool = False) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TOKEN_BYTES + 1)
-    except OSError as error:
-        if optional and isinstance(error, FileNotFoundError):
-            return ""
-        merge.complain("server", "", "admin_token_file", f"{path} cannot be read: {error.strerror}")
-        return ""
-    if len(content) > MAX_TOKEN_BYTES:
-        merge.complain("server", "", "admin_token_file", f"{path} is no token: longer than {MAX_TOKEN_BYTES} bytes")
-        return ""
-    return content.decode("latin-1").strip()

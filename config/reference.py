@@ -32,7 +32,8 @@ These names work too:
 - `MODEL_<NAME>_URL` adds a model, or gives the source of one; NAME is lower-cased.
 - `ALS_MODEL_PATH` adds the model `als` from that path.
 - The `AWS_*` names below count only where nothing else sets the key, and credentials are never mixed from two places.
-- The admin token is read from the systemd credential `admin-token` where neither it nor its file is set.
+- The admin token is read from the systemd credential `admin-token` where neither it nor its file is set; the password of the database
+  from `database-password` where neither its address nor a file holds one.
 """
 
 

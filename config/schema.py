@@ -221,6 +221,12 @@ class DataSettings:
         kind="database",
         secret=True,
     )
+    password_file: str = setting(
+        "",
+        "File that holds the password of a postgresql:// url that has none (a mounted secret); without it the systemd credential"
+        " `database-password` is read where there is one.",
+        kind="path",
+    )
     interactions: str = setting(
         "SELECT * FROM interactions",
         "Query that gives user_id and item_id, and if there are any weight and ts (a time, or Unix seconds). For csv://, the file's name.",
@@ -285,6 +291,11 @@ class TrainingSettings:
         'What a new version must reach: {metric="ndcg@10", minimum=0.0, tolerance=0.02, popular=1.1}; the metric at least minimum and'
         " popular times that of the most popular items, and not worse than what serves by more than tolerance and 2 standard errors.",
         kind="table",
+    )
+    publish_to: str = setting(
+        "",
+        "s3://BUCKET/PREFIX that published versions are copied to, with the keys of [s3]: PREFIX/model.safetensors is the one that is"
+        " current, for servers elsewhere whose source it is.",
     )
     canary: int = setting(
         20,

@@ -202,6 +202,58 @@ def test_the_systemd_credential_is_the_last_resort(load: Load, tmp_path: Path) -
     assert load(CREDENTIALS_DIRECTORY=str(tmp_path), ADMIN_LOAD_TOKEN="direct").server.admin_token == "direct"
 
 
+POSTGRES = "postgresql://ada@db/shop?sslmode=require"
+
+
+def test_the_password_of_the_database_comes_from_a_file(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(" p@ss/w:rd\n")
+    data = load(HOLDFAST_DATA_URL=POSTGRES, HOLDFAST_DATA_PASSWORD_FILE="password").data
+    assert data.url == "postgresql://ada:p%40ss%2Fw%3Ard@db/shop?sslmode=require"
+    nobody = load(HOLDFAST_DATA_URL="postgresql:///shop?host=/run/pg", HOLDFAST_DATA_PASSWORD_FILE="password").data
+    assert nobody.url == "postgresql://:p%40ss%2Fw%3Ard@/shop?host=/run/pg"
+    assert "p%40ss" not in repr(data)
+
+
+def test_the_systemd_credential_is_the_password_of_who_has_none(load: Load, tmp_path: Path) -> None:
+    assert load(HOLDFAST_DATA_URL=POSTGRES, CREDENTIALS_DIRECTORY=str(tmp_path)).data.url == POSTGRES
+    (tmp_path / "database-password").write_text("credential\n")
+    found = load(HOLDFAST_DATA_URL=POSTGRES, CREDENTIALS_DIRECTORY=str(tmp_path)).data.url
+    assert found == "postgresql://ada:credential@db/shop?sslmode=require"
+    for other in ("postgresql://ada:own@db/shop", "sqlite:////d.db"):
+        assert load(HOLDFAST_DATA_URL=other, CREDENTIALS_DIRECTORY=str(tmp_path)).data.url == other
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "problem"),
+    [
+        ("postgresql://ada:own@db/shop", "password", "the url holds a password already"),
+        ("sqlite:////d.db", "password", "only a postgresql:// url takes a password"),
+        (POSTGRES, "nowhere", "nowhere cannot be read"),
+        (POSTGRES, "long", "longer than 4096 bytes"),
+    ],
+)
+def test_a_password_file_that_does_not_do(load: Load, tmp_path: Path, url: str, file: str, problem: str) -> None:
+    (tmp_path / "password").write_text("hush")
+    (tmp_path / "long").write_text("hush" * 2000)
+    (told,) = problems_of(load, HOLDFAST_DATA_URL=url, HOLDFAST_DATA_PASSWORD_FILE=file)
+    assert problem in told
+    assert "HOLDFAST_DATA_PASSWORD_FILE" in told
+    assert "hush" not in told
+
+
+@pytest.mark.parametrize("prefix", ["s3://bucket/shop", "s3://my.bucket-1/a/b_c", "s3://bucket/a/"])
+def test_where_versions_are_copied_to(load: Load, prefix: str) -> None:
+    assert load(toml=f'{TRAINED}[training.far]\nalgorithm = "als"\npublish_to = "{prefix}"\n').training["far"].publish_to == prefix
+
+
+@pytest.mark.parametrize(
+    "prefix", ["s3://bucket", "s3://bucket/", "bucket/shop", "https://h/b", "s3:///shop", "s3://b k/shop", "s3://bucket/a//b"]
+)
+def test_where_versions_cannot_be_copied_to(load: Load, prefix: str) -> None:
+    (told,) = problems_of(load, toml=f'{TRAINED}[training.far]\nalgorithm = "als"\npublish_to = "{prefix}"\n')
+    assert f"training.far.publish_to: {prefix!r} is not s3://BUCKET/PREFIX" in told
+
+
 def test_secrets_are_not_shown(load: Load) -> None:
     settings = load(ADMIN_LOAD_TOKEN="hush-1", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="hush-2")
     assert "hush" not in repr(settings)

@@ -15,7 +15,7 @@ from config.values import show
 from tests.support import ROOT
 
 EVERY = [each for keys in DECLARED.values() for each in keys.values()]
-NOT_ALONE = ("workers", "default_model", "fallback", "admin_token_file")
+NOT_ALONE = ("workers", "default_model", "fallback", "admin_token_file", "password_file", "publish_to")
 """Settings with one allowed value, or that must fit something else: `test_load` has them."""
 named = pytest.mark.parametrize("each", EVERY, ids=lambda each: f"{each.section}.{each.key}")
 

@@ -137,7 +137,7 @@ def _als(sizes: dict[str, int], seed: int) -> list[Any]:
     seconds = time.monotonic() - began
     found, best = (quality(each, planted, planted.held) for each in (als, of_truth(planted)))
     popular = quality(trained("popular", planted.dataset), planted, planted.held)
-    return [seed, popular, found, best, found / best, als.details["regularization"], round(seconds)]
+    return [seed, popular, found, best, found / best, round(als.details["regularization"]), round(seconds)]
 
 
 def _cold_items(sizes: dict[str, int], seed: int) -> list[Any]:
@@ -164,7 +164,8 @@ def _cold_items(sizes: dict[str, int], seed: int) -> list[Any]:
 def _cold_users(sizes: dict[str, int], seed: int) -> list[Any]:
     planted = plant_factors(**sizes, seed=seed, cold_share=0.1)
     scorers = (trained("popular", planted.dataset), trained("features", planted.dataset), of_truth(planted))
-    popular, found, best = (quality(each, planted, planted.of_cold_users) for each in scorers)
+    warm = np.setdiff1d(np.arange(len(planted.dataset.item_ids)), planted.cold_items)
+    popular, found, best = (quality(each, planted, planted.of_cold_users, only=warm) for each in scorers)
     return [seed, popular, found, best, found / popular]
 
 

@@ -3,8 +3,8 @@
 Covers: the trainer: features as they are used, choosing the regularization, the bundle. What LightFM is used for, by another
 objective: see docs/decisions/0016-feature-factorisation.md. Does not cover: the solver (`training.trainers.feature_als`).
 
-Served as factors: a warm row has its own, drawn towards what its features say; a cold one has what its features say; a user
-without interactions and features the mean of all users; an item without both has no score.
+Served as factors: a warm row has its own, drawn towards what its features say; a cold one has what its features say. An item without
+interactions and features has no score; a user without both is as in `training.trainers.matrix.mark_cold`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.metrics import from_factors
 from training.trainers import feature_als
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
 from training.trainers.feature_matrix import described, feature_matrix
-from training.trainers.matrix import WEIGHTS, learned, scaled
+from training.trainers.matrix import WEIGHTS, is_cold_item, learned, mark_cold, scaled
 from training.trainers.search import Found, Trial, search
 
 GRID = (1.0, 3.0, 10.0, 30.0, 60.0, 100.0)
@@ -81,16 +81,19 @@ class FeatureFactorisation:
             threads=ask.threads,
             on_sweep=lambda sweep, sweeps: on_progress("fitting", sweep, sweeps),
         )
-        cold_users, cold_items = np.diff(matrix.indptr) == 0, np.bincount(matrix.indices, minlength=matrix.shape[1]) == 0
-        unknown_users = cold_users if user_features is None else cold_users & ~described(user_features)
-        unknown_items = cold_items if item_features is None else cold_items & ~described(item_features)
-        fitted.users[unknown_users] = fitted.users[~cold_users].mean(axis=0)
-        fitted.items[unknown_items] = np.nan
+        cold_users, cold_items = np.diff(matrix.indptr) == 0, is_cold_item(matrix)
+        told_users, told_items = (
+            np.zeros(len(is_cold), np.bool_) if features is None else is_cold & described(features)
+            for features, is_cold in ((user_features, cold_users), (item_features, cold_items))
+        )
+        of_users, of_items = fitted.users[told_users], fitted.items[told_items]
+        mark_cold(matrix, ask.seen, fitted.users, fitted.items)
+        fitted.users[told_users], fitted.items[told_items] = of_users, of_items
         told = {
             "user_features": 0 if user_features is None else user_features.shape[1] - 1,
             "item_features": 0 if item_features is None else item_features.shape[1] - 1,
-            "cold_users": int((cold_users & ~unknown_users).sum()),
-            "cold_items": int((cold_items & ~unknown_items).sum()),
+            "cold_users": int(told_users.sum()),
+            "cold_items": int(told_items.sum()),
         }
         bundle = factors_bundle(
             ask.train,

@@ -130,7 +130,7 @@ def _asked(parts: Mapping[str, Recommender], parted: Split, seed: int, on_progre
         if target >= 0:
             for length, scores in _both(alone, user_ids[user], had[had >= 0], rng):
                 history.append(length)
-                gains.append(_gains(scores, int(target), had, depth))
+                gains.append(gains_of(scores, int(target), had, depth))
         if at % 64 == 0 or at + 1 == count:
             on_progress("searching content_weight", at + 1, count)
     return Cases(np.array(history, np.int64), np.array(gains).reshape(-1, len(SHARES)))
@@ -156,8 +156,8 @@ def _both(
         yield len(some), [each.scores([each.liking(some)])[0] for each in alone.values()]
 
 
-def _gains(scores: list[NDArray[Any]], target: int, had: NDArray[np.int64], depth: int) -> list[float]:
-    """For each share NDCG@depth of the one item that was held out, among all that the user does not have."""
+def gains_of(scores: list[NDArray[Any]], target: int, had: NDArray[np.int64], depth: int) -> list[float]:
+    """For each share NDCG@depth of the item `target` by content's and the collaborative scores, among all that are not in `had`."""
     content, collaborative = scores
     with np.errstate(invalid="ignore"):
         blended = [share * content + (1.0 - share) * collaborative for share in SHARES]

@@ -14,7 +14,7 @@ from models.bundle import Bundle
 from models.hybrid.score import HybridScorer
 from tests.contracts.learning import KINDS, ask_for, data, fit, grouped, learn, publish
 from training.errors import PartUnpublished, Untrainable
-from training.trainers.blend_search import LENGTHS, SHARES, Cases, Line, best_line, lines
+from training.trainers.blend_search import LENGTHS, SHARES, Cases, Line, best_line, gains_of, lines
 from training.trainers.hybrid import FALLBACK
 
 
@@ -49,6 +49,16 @@ def test_what_the_operator_gave_stays() -> None:
 def test_every_line_makes_a_hybrid(cold: float) -> None:
     scorer = HybridScorer(Bundle("hybrid", {}, Line(cold, 1.0, 20.0).blending(0.9).to_meta()))
     assert scorer.blending.content_share(0) == pytest.approx(cold)
+
+
+def test_a_blend_is_worth_where_it_ranks_what_was_held_out_among_what_is_new() -> None:
+    content, collaborative = np.array([9.0, 3.0, 2.0, 1.0, -np.inf]), np.array([9.0, 0.0, 2.0, 3.0, -np.inf])
+    found = gains_of([content, collaborative], 1, np.array([0, -1]), 3)
+    places = {0.0: 2, 0.1: 2, 0.8: 0, 1.0: 0}  # item 0 is had; 2 and 3 stand before item 1 until content counts more
+    for share, place in places.items():
+        assert found[SHARES.index(share)] == pytest.approx(1.0 / np.log2(place + 2.0))
+    assert gains_of([content, collaborative], 1, np.array([0]), 2)[0] == 0.0
+    assert gains_of([content, collaborative], 4, np.array([0]), 5) == [0.0] * len(SHARES)
 
 
 # -- the trainer --------------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def test_weights_of_a_user_weigh_the_mean() -> None:
     given = replace(given, items=dataset().items)
     for how, weights in (("linear", [1.0, 7.0]), ("log", [1.0, 3.0]), ("equal", [1.0, 1.0])):
         bundle = trained(given, weights=how).bundle
+        assert bundle.meta["weights"] == how  # what the user does later is weighed likewise
         scorer: Any = open_scorer_of(bundle)
         (answer,) = scorer.recommend(Query(users=[1], k=7))
         wanted = np.average(alike(bundle)[[0, 3]], axis=0, weights=weights)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.schema import Settings
-from loaders.errors import AccessDenied, FetchError, NotAModel, SourceNotFound, SourceUnavailable
+from loaders.errors import AccessDenied, FetchError, LoadError, NotAModel, SourceNotFound, SourceUnavailable
 from loaders.published import VERSION_NAME, PublishedFolder
 
 from .base import Fetched, Limits, Progress, Revision
@@ -67,6 +67,9 @@ class TrainingSource:
                 copied = await FileSource(str(path), self._settings).fetch(into, limits=limits, on_progress=on_progress)
             except (_Gone, SourceNotFound):
                 continue  # pruned, or withdrawn, between the question and the answer
+            except LoadError as error:
+                error.detail.setdefault("revision", revision.token)  # which version it is that cannot be had
+                raise
             return None if copied is None else replace(copied, revision=revision)
         raise SourceUnavailable(f"{self.uri}: its version changed {ATTEMPTS} times while it was taken")
 

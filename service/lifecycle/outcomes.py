@@ -110,8 +110,9 @@ def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPo
     failure, retry_s = _failure(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback or 'training'}, because {event.type}: {event.message}")
     rejected = failure if retry_s is None and event.revision else entry.rejected
-    # A training that publishes is noticed by its watch: it is not asked in intervals whether it has.
-    retry_s = retry_s if event.fallback is not None else None
+    if event.fallback is None or not retry_s:
+        # A training that publishes is noticed by its watch: it is not asked in intervals whether it has.
+        retry_s, failure = None, replace(failure, retryable=False)
     attempt = replace(_anew(running(entry)), because=failure, fallback=event.fallback, retry_s=retry_s)
     return replace(entry, attempt=attempt, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type)), ()
 

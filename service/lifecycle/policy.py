@@ -102,6 +102,12 @@ def known_revision(entry: Entry) -> str | None:
     return (entry.live.revision or None) if entry.live is not None and entry.live.fallback is None else None
 
 
+def is_rejected(entry: Entry, revision: str | None) -> bool:
+    """Whether this revision failed for good, and does not serve all the same."""
+    is_live = entry.live is not None and entry.live.revision == revision
+    return entry.rejected is not None and entry.rejected.revision == revision and not is_live
+
+
 def status_of(entry: Entry) -> Status:
     """The word clients see."""
     if entry.live is not None:

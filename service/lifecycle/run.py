@@ -1,8 +1,8 @@
-"""One attempt, from the source to a mapped version: restore, fetch, wait for room, load; or from what the model falls back to.
+"""One attempt, from the source to a mapped version: restore what is kept, bring what is current; or fall back, and take back.
 
-Covers: the order of the steps and what is reported of each. Does not cover: what the reports lead to (`machine`), when an
-attempt runs (`supervisor`). An exception that is not a LoadError is a defect: it is logged with its traceback and
-reported as internal_error, which is tried at most 3 times for one revision.
+Covers: which source is tried in which order, and what is reported of it. Does not cover: the steps from a source to a version
+(`source_load`), what the reports lead to (`machine`), when an attempt runs (`supervisor`). An exception that is not a LoadError
+is a defect: it is logged with its traceback and reported as internal_error, which is tried at most 3 times for one revision.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from config.schema import ModelSettings
 from loaders.errors import InternalError, LoadError, failure
@@ -19,36 +19,23 @@ from loaders.errors import InternalError, LoadError, failure
 from .clockwork import Gate
 from .errors import ArchiveUnavailable, LifecycleError
 from .events import (
-    AttemptEvent,
     Failed,
-    FetchBegan,
-    Fetched,
     PhaseBegan,
-    Progressed,
     Restored,
     SourceFailed,
-    Succeeded,
     Trained,
-    Unchanged,
-    Waiting,
     Withdrawn,
 )
 from .fallback import NOT_PUBLISHED, falls_back, is_unfit, stand_in, trained_in_vain, training_of
-from .policy import AUTOMATIC, is_final, known_revision
+from .policy import is_final, is_rejected
 from .ports import Loaded, Loader, Workshop
 from .slots import LoadSlots
+from .source_load import Feed, SourceLoad, hand_over
 from .state import Cause, Entry, Failure, Phase
-from .thinning import thinned
 
 _RESTORING = frozenset({Cause.START, Cause.REQUEST, Cause.OPERATOR, Cause.RELOAD})
 
 _log = logging.getLogger("holdfast.lifecycle")
-
-
-class Feed(Protocol):
-    """Gives an event to the machine, with the version it brings."""
-
-    def __call__(self, event: AttemptEvent, loaded: Loaded | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +95,7 @@ class AttemptRun:
             )
             return
         if loaded is not None:
-            await self._hand_over(Restored(self.id, loaded.version, loaded.revision, fallback), loaded)
+            await hand_over(self.feed, Restored(self.id, loaded.version, loaded.revision, fallback), loaded)
 
     async def _kept(self) -> tuple[Loaded | None, str | None]:
         """The kept version of the model's own source, else of what it falls back to; and that one's address."""
@@ -136,7 +123,7 @@ class AttemptRun:
             await self._bring_from(self.model)
         except LoadError as error:
             entry, revision = self.entry(), self._revision_of(error)
-            is_over = is_final(entry, error.type, revision) or self._is_rejected(entry, revision)
+            is_over = is_final(entry, error.type, revision) or is_rejected(entry, revision)
             if self.workshop is None or not falls_back(self.model, entry, error.type, is_final=is_over):
                 raise
             elsewhere = self.model.fallback if self.model.fallback != self.model.source else None
@@ -171,9 +158,10 @@ class AttemptRun:
     async def _bring_from(self, model: ModelSettings) -> None:
         """Bring what is current; of what a training publishes the newest version that is fit to serve."""
         taken_back: set[str] = set()
+        load = SourceLoad(self.id, self.model, self.loader, self.slots, self.feed, self.entry, self.workshop, self.is_chosen)
         while True:
             try:
-                await self._load_from(model)
+                await load.bring(model)
                 return
             except LoadError as error:
                 version = await self._take_back(model, error, taken_back)
@@ -188,7 +176,7 @@ class AttemptRun:
         if self.workshop is None or training is None or version is None or revision is None or version in taken_back:
             return None
         has_trained = entry.attempt is not None and entry.attempt.because is not None
-        if self._is_rejected(entry, revision) and entry.rejected is not None and entry.rejected.is_withdrawn and not has_trained:
+        if is_rejected(entry, revision) and entry.rejected is not None and entry.rejected.is_withdrawn and not has_trained:
             return None  # it is named for want of another, as before
         serving = training_of(entry.live.revision) if entry.live is not None else None
         if serving == version or not is_unfit(error.type, is_final=is_final(entry, error.type, revision)):
@@ -200,101 +188,6 @@ class AttemptRun:
             return None
         self.feed(Withdrawn(self.id, error.type, error.message, revision, self.random()))
         return version
-
-    async def _load_from(self, model: ModelSettings) -> None:
-        self.feed(FetchBegan(self.id))
-        known = self._known(model)
-        with thinned(lambda done, total: self.feed(Progressed(self.id, done, total))) as on_progress:
-            artifact = await self.loader.fetch(model, known=known, on_progress=on_progress)
-            if artifact is None and known is not None and not self._is_known(known):
-                # What the source says is unchanged died while it was asked.
-                known = None
-                artifact = await self.loader.fetch(model, known=known, on_progress=on_progress)
-        if artifact is None:
-            if known is None:
-                raise RuntimeError("the loader said unchanged, but was told no revision")
-            self._unchanged(model, known)
-            return
-        is_loading = False
-        try:
-            self.feed(Fetched(self.id, artifact.revision, artifact.size))
-            if self._is_known(artifact.revision):
-                self._unchanged(model, artifact.revision)
-                return
-            need_bytes = self.loader.estimate(model, artifact)
-            async with self.slots.hold(need_bytes, lambda reason: self.feed(Waiting(self.id, reason))):
-                is_loading = True
-                self.feed(PhaseBegan(self.id, Phase.VERIFYING))
-                loaded = await self.loader.load(model, artifact, on_phase=self._phase_began)
-                await self._ask_what_was_asked(model, loaded)
-                fallback = None if model.source == self.model.source else model.source
-                await self._hand_over(Succeeded(self.id, loaded.version, loaded.revision, fallback), loaded)
-        finally:
-            if not is_loading:
-                await self.loader.let_go(model)
-
-    async def _ask_what_was_asked(self, model: ModelSettings, loaded: Loaded) -> None:
-        """Have the canary try a version that is to replace another. Raises CanaryFailed; then nothing is left of it."""
-        entry = self.entry()
-        if self.workshop is None or entry.live is None or training_of(loaded.revision) is None or self.is_chosen(loaded.revision):
-            return
-        canary = self.workshop.canary
-        if not (count := canary.questions(self.model.name)):
-            return
-        try:
-            self.feed(PhaseBegan(self.id, Phase.WARMING, f"is asked {count} questions that were answered lately"))
-            await canary.check(self.model.name, loaded)
-        except BaseException:
-            try:
-                await self.loader.disown(model, loaded)
-            finally:
-                await loaded.close()
-            raise
-
-    def _known(self, model: ModelSettings) -> str | None:
-        """The revision that this source is told that it need not bring again."""
-        entry = self.entry()
-        if model.source == self.model.source:
-            known = known_revision(entry)
-            is_of_fallback = known is not None and training_of(known) is not None and training_of(model.source) is None
-            return None if is_of_fallback else known
-        is_forced = entry.attempt is not None and entry.attempt.force
-        return entry.live.revision if entry.live is not None and entry.live.fallback == model.source and not is_forced else None
-
-    def _unchanged(self, model: ModelSettings, revision: str) -> None:
-        """The attempt is over; but where what is unchanged was rejected, and something is to be fallen back to. Raises that failure."""
-        entry = self.entry()
-        rejected, attempt = entry.rejected, entry.attempt
-        if rejected is not None and attempt is not None and model.source == self.model.source and self._is_rejected(entry, revision):
-            is_wanted = entry.live is None or attempt.cause is Cause.WATCH
-            if self.workshop is not None and is_wanted and falls_back(self.model, entry, rejected.type, is_final=True):
-                raise failure(rejected.type, rejected.message, revision=revision)
-        self.feed(Unchanged(self.id, revision))
-
-    def _is_rejected(self, entry: Entry, revision: str | None) -> bool:
-        is_live = entry.live is not None and entry.live.revision == revision
-        return entry.rejected is not None and entry.rejected.revision == revision and not is_live
-
-    def _phase_began(self, phase: Phase, reason: str | None) -> None:
-        self.feed(PhaseBegan(self.id, Phase(phase), reason))  # the word of a child's wire may come as it is
-
-    async def _hand_over(self, event: Restored | Succeeded, loaded: Loaded) -> None:
-        """From here the registry owns the version; if it refuses, nobody would ever close it but this attempt."""
-        try:
-            self.feed(event, loaded)
-        except BaseException:
-            await loaded.close()
-            raise
-
-    def _is_known(self, revision: str) -> bool:
-        """The source came back to what serves, or still has what was rejected, and nobody insisted."""
-        entry = self.entry()
-        attempt = entry.attempt
-        if not revision or attempt is None or attempt.force:
-            return False
-        if entry.rejected is not None and attempt.cause in AUTOMATIC and entry.rejected.revision == revision:
-            return True
-        return entry.live is not None and entry.live.revision == revision
 
     def _fail(self, error: LoadError) -> None:
         """Report it, with the revision it is about."""

@@ -124,11 +124,12 @@ def test_a_version_that_cannot_answer_does_not_go_live(tmp_path: Path, store: Pa
         assert server.model("rec")["version"] == name_of(1), "nor after a restart"
 
 
-def test_at_a_start_the_version_before_one_that_does_not_load_serves(tmp_path: Path, store: Path) -> None:
+@pytest.mark.parametrize("left_bytes", [0, 100], ids=["empty", "cut-short"])
+def test_at_a_start_the_version_before_one_that_does_not_load_serves(tmp_path: Path, store: Path, left_bytes: int) -> None:
     published(store, 1)
     published(store, 2)
     path = PublishedFolder(store, "als").model_of(name_of(2))
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:left_bytes])
     with serving(tmp_path, config_of(tmp_path)) as server:
         server.wait_ready("rec")
         told = server.model("rec")

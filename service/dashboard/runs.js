@@ -35,6 +35,9 @@ export function runWords(run) {
   return words;
 }
 
+/** Who asked for it; or more of why it was begun, where nobody did. */
+export const askedBy = ({ cause, requested_by: who }) => (cause === "command" ? `asked for by ${who}` : who.replace(/^schedule /, ""));
+
 /** The sign and the word of a status, in place. */
 export function showStatus(place, run) {
   if (place.dataset.status === run.status) return;
@@ -61,7 +64,7 @@ function factsOf(run) {
     ["Run", foreign(run.id)],
     ["Algorithm", run.algorithm],
     ["Begun", CAUSES[run.cause] ?? run.cause],
-    ["Asked for by", foreign(run.requested_by)],
+    [run.cause === "command" ? "Asked for by" : "Because", foreign(run.cause === "command" ? run.requested_by : askedBy(run))],
     ["Gate", run.forced ? "to be published whatever it says" : null],
     ["Asked for", time(run.created_at)],
     ["Ended", run.ended_at ? time(run.ended_at) : null],

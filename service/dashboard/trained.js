@@ -2,7 +2,7 @@
 import { askForToken, command, confirmed, hasToken } from "./admin.js";
 import { showBar, showLine } from "./attempt.js";
 import { byId, el, peakOf, say, sayParts, slotsOf } from "./dom.js";
-import { failureOf, isOver, phaseWord, runWords, showStatus } from "./runs.js";
+import { askedBy, failureOf, isOver, phaseWord, runWords, showStatus } from "./runs.js";
 import { rulesOf, verdictWord } from "./verdict.js";
 
 const PHASES = ["reading data", "splitting", "fitting", "measuring", "publishing"];
@@ -97,7 +97,7 @@ export class Trained {
     const { run } = this;
     if (!run) return;
     const words = [run.algorithm, ...runWords(run)];
-    if (run.requested_by) words.push(`asked for by ${run.requested_by}`);
+    if (run.requested_by) words.push(askedBy(run));
     sayParts(this.slots.summary, words);
   }
 

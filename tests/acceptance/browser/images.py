@@ -1,11 +1,13 @@
 """The pictures of the dashboard in docs/images: `python -m tests.acceptance.browser.images`, or `make images`.
 
-Covers: a server with a model in each state, asked for a while, seen at two widths in both themes. Does not cover: what must
+Covers: a server with a model in each state, asked for a while, seen at two widths in both themes; one that trains, whose data grew
+from day to day, and once was spoilt. Does not cover: what must
 hold of the page (the tests beside this). No test runs it: pictures change with every second that they show.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from tests.artifacts.writing import write
 from tests.chromium import keep_settings, launched
 from tests.doubles.faults import FaultProxy, Plan
 from tests.doubles.s3_server import s3_service
+from tests.integration.training.drawing import planted_data, shuffled, write_sqlite
 from tests.support import ROOT
 
 FOLDER = ROOT / "docs" / "images"
@@ -62,10 +65,62 @@ def main() -> int:
             ask(server)
             for width in (WIDE, NARROW):
                 for scheme in SCHEMES:
-                    path = FOLDER / f"dashboard-{width}-{scheme}.png"
-                    picture(browser, server, width, scheme, path)
-                    print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KiB", file=sys.stderr)
+                    picture(browser, server, width, scheme, FOLDER / f"dashboard-{width}-{scheme}.png")
+        with serving(folder / "training", training_config(folder)) as server:
+            train_for_days(server, folder)
+            for scheme in SCHEMES:
+                pictures_of_training(browser, server, scheme)
+    for path in sorted(FOLDER.glob("*.png")):
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size >> 10} KiB", file=sys.stderr)
     return 0
+
+
+def training_config(folder: Path) -> dict[str, Any]:
+    """Two models that are trained here, and one whose training takes long."""
+    models = {"nightly": {"source": "training:nightly", "load": "on_demand", "required": False}}
+    trainings: dict[str, dict[str, Any]] = {
+        "recommendations": {},
+        "trending": {"algorithm": "popular"},
+        "nightly": {"parameters": fleet.LONG},
+    }
+    config = fleet.trainings(folder, models=models, **trainings)
+    write_sqlite(folder / "data.db", planted_data(share=0.5))
+    return {"server": {"default_model": "recommendations"}, **config}
+
+
+def train_for_days(server: Server, folder: Path) -> None:
+    """More data, more runs; then data that says nothing, a step back, and a run that is still running."""
+    server.wait_ready("recommendations", "trending")
+    for share in (0.6, 0.7, 0.85, 1.0):
+        write_sqlite(folder / "data.db", planted_data(share=share))
+        server.command("POST", "/models/recommendations/train?wait=60&by=ada@laptop")
+    write_sqlite(folder / "data.db", shuffled(planted_data()))
+    server.command("POST", "/models/recommendations/train?wait=60&by=ada@laptop")
+    server.command("POST", "/models/recommendations/rollback?wait=60")
+    server.command("POST", "/models/nightly/train?by=ada@laptop")
+
+
+def pictures_of_training(browser: Browser, server: Server, scheme: Scheme) -> None:
+    with dashboard(browser, server, height=1400, scheme=scheme) as page:
+        page.wait_state("recommendations", "ready")
+        page.open_details("recommendations")
+        expect(page.slot("recommendations", "quality")).to_be_visible()
+        expect(page.page.locator("li.trained[data-training='nightly'] [data-slot='live-words']")).to_contain_text(re.compile("[1-9]%"))
+        page.page.locator("#training").screenshot(path=FOLDER / f"training-{scheme}.png")
+        page.slot("recommendations", "versions").locator("summary").first.click()
+        page.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        sections = [page.slot("recommendations", name).bounding_box() for name in ("quality-section", "versions-section")]
+        top, bottom = (box for box in sections if box is not None)
+        page.page.screenshot(
+            full_page=True,
+            path=FOLDER / f"versions-{scheme}.png",
+            clip={
+                "x": top["x"] - 16,
+                "y": top["y"] - 12,
+                "width": top["width"] + 32,
+                "height": bottom["y"] + bottom["height"] - top["y"] + 24,
+            },
+        )
 
 
 def ask(server: Server) -> None:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from config.schema import ModelSettings
 
 from .changes import Bell, Subscription
-from .errors import NoEarlierVersion, UnknownModel, UnknownVersion
+from .errors import UnknownModel
 from .events import Event, LoadCommanded, ReloadCommanded, Requested, SourceTouched, UnloadCommanded
-from .fallback import PUBLISHED, trainings_behind
 from .lease import Held, Lease
 from .parts import Part, effective_entry
 from .policy import is_hopeless, is_settled, status_of
 from .ports import Archive
 from .state import Entry, Status
-from .versions import KeptVersion, KeptVersions, kept_versions, version_before
+from .switching import Current, Switching
+from .versions import KeptVersions
 from .view import ModelView, NotReady
 
 __all__ = ["Lease", "LocalRegistry", "ModelView", "NotReady", "Registry", "Subscription", "UnknownModel"]
@@ -99,14 +98,6 @@ class Registry(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
-    """State and version of one model; replaced as one, so that no reader sees a new state with an old version."""
-
-    entry: Entry
-    held: Held | None
-
-
 class LocalRegistry:
     """The registry of the process that supervises. Only the supervisor calls `commit`."""
 
@@ -121,9 +112,7 @@ class LocalRegistry:
         self._models = models
         self._dispatch = dispatch
         self._clear = clear
-        self._archive = archive
-        self._chosen: dict[str, str] = {}
-        """The revision that an operator asked for last, of a model."""
+        self._switching = Switching(models, archive, look=self.current, dispatch=dispatch)
         self._current = {name: Current(Entry(name, on_demand=settings.load == "on_demand"), None) for name, settings in models.items()}
         self._bells = {name: Bell() for name in models}
         self._subscriptions: set[Subscription] = set()
@@ -194,20 +183,8 @@ class LocalRegistry:
         return tuple(self.view(name) for name in self._models)
 
     async def versions(self, name: str) -> KeptVersions:
-        training = self._training_behind(name)
-        published = await self._archive.published(training) if self._archive is not None and training is not None else None
-        held = self.current(name).held
-        live = held.facts if held is not None else None
-        if published is not None:
-            return kept_versions(name, live, published)
-        return KeptVersions(name) if live is None else KeptVersions(name, live=live.version, versions=(KeptVersion(live),))
-
-    def _training_behind(self, name: str) -> str | None:
-        """The training whose versions the model serves, or would; None while it serves from a source of its own. Raises UnknownModel."""
-        live = self.current(name).entry.live
-        model = self._models[name]
-        is_elsewhere = not model.source.startswith(PUBLISHED) and live is not None and live.fallback is None
-        return None if is_elsewhere else next(iter(trainings_behind(model)), None)
+        self.current(name)
+        return await self._switching.versions(name)
 
     async def wait_ready(self, name: str, timeout_s: float) -> bool:
         await self._wait(name, timeout_s, lambda: self._effective(name).live is not None or is_hopeless(self._effective(name)))
@@ -242,52 +219,20 @@ class LocalRegistry:
         self._dispatch(name, SourceTouched())
 
     async def rollback(self, name: str, to: str | None = None, *, by: str = "") -> None:
-        archive, training = self._archive_of(name)
-        published = await archive.published(training)
-        version = to if to is not None else version_before(published)
-        if version is None:
-            raise NoEarlierVersion(name)
-        if all(record.version != version for record in published.versions):
-            raise UnknownVersion(name, version)
-        await self._switch(name, version, archive.roll_back(training, version, by))
+        self.current(name)
+        await self._switching.rollback(name, to, by)
 
     async def activate(self, name: str, version: str, *, by: str = "") -> None:
-        archive, training = self._archive_of(name)
-        published = await archive.published(training)
-        if all(record.version != version for record in published.versions):
-            raise UnknownVersion(name, version)
-        await self._switch(name, version, archive.activate(training, version, by))
+        self.current(name)
+        await self._switching.activate(name, version, by)
 
     async def unpin(self, name: str, *, by: str = "") -> None:
-        archive, training = self._archive_of(name)
-        await archive.unpin(training, by)
-
-    def _archive_of(self, name: str) -> tuple[Archive, str]:
-        training = self._training_behind(name)
-        if self._archive is None or training is None:
-            raise NoEarlierVersion(name)
-        return self._archive, training
-
-    async def _switch(self, name: str, version: str, switching: Awaitable[None]) -> None:
-        """Have the pointer switched and the model loaded from it at once; one that nobody wants loaded is not.
-
-        What was chosen is noted before, because the pointer is watched too.
-        """
-        before = self._chosen.get(name)
-        self._chosen[name] = f"{PUBLISHED}{version}"
-        try:
-            await switching
-        except BaseException:
-            self._chosen.pop(name, None)
-            if before is not None:
-                self._chosen[name] = before
-            raise
-        if status_of(self.current(name).entry) not in (Status.UNLOADED, Status.NOT_STARTED):
-            self._dispatch(name, ReloadCommanded())
+        self.current(name)
+        await self._switching.unpin(name, by)
 
     def is_chosen(self, name: str, revision: str) -> bool:
         """Whether an operator asked for just this revision last."""
-        return self._chosen.get(name) == revision
+        return self._switching.is_chosen(name, revision)
 
     def reload_all(self, force: bool = True) -> None:
         for name, current in tuple(self._current.items()):

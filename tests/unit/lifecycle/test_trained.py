@@ -462,6 +462,22 @@ async def test_a_switch_that_fails_leaves_the_canary_its_say() -> None:
         assert bench.entry().attempt is None
 
 
+async def test_no_canary_of_another_model_undoes_what_was_chosen() -> None:
+    other = replace(TRAINED, name="other")
+    async with Bench(TRAINED, other, published=(V2, V1)) as bench:
+        for name in ("als", "other"):
+            (await bench.loader.next_fetch(name)).finish(FakeArtifact(f"training:{V2}"))
+            await bench.finish_load(V2, f"training:{V2}")
+        bench.canary.complaints[V1] = CanaryFailed("it does not know the newest users")
+        await bench.registry.rollback("als")
+        bench.registry.source_changed("other")
+        for name in ("als", "other"):
+            (await bench.loader.next_fetch(name)).finish(FakeArtifact(f"training:{V1}"))
+            await bench.finish_load(V1, f"training:{V1}")
+        assert [bench.registry.view(name).loaded.version for name in ("als", "other")] == [V1, V1]  # type: ignore[union-attr]
+        assert bench.archive.current == V1
+
+
 async def test_a_model_that_nobody_wants_loaded_is_switched_but_not_loaded() -> None:
     async with Bench(replace(TRAINED, load="on_demand"), published=(V2, V1)) as bench:
         await bench.registry.rollback("als")

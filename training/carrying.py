@@ -1,7 +1,7 @@
 """Carrying one run out: from its turn to its end, whatever that is.
 
-Covers: the order of cleaning, planning, the child, publishing and recording, and what each way of ending is called. Does not cover:
-which run when and who asked for it (`training.runner`), the child itself (`training.process`, `training.steps`). Event loop only;
+Covers: the order of cleaning, planning, the child, publishing, copying and recording, and what each way of ending is called. Does not
+cover: which run when and who asked for it (`training.runner`), the child itself (`training.process`, `training.steps`). Event loop only;
 files and the journal are asked in threads.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from config.schema import Settings
 from loaders.errors import ChildCrashed, InternalError, LoadError
 from loaders.process import to_the_end
-from loaders.published import STAGING, PublishedFolder
+from loaders.published import STAGING, PublishedFolder, PublishedVersion
 from training import publish
 from training.arrangement import part_models_of, parts_of
 from training.errors import TrainingError
@@ -28,6 +28,7 @@ from training.plan import Plan
 from training.process import Progress, ended, is_defect, told, train
 from training.recording import Recorder
 from training.runs import Run, RunCause, RunStatus
+from training.upload import upload
 
 STOPPED = "the process that ran it was stopped"
 _ENDINGS = {"refused": RunStatus.REFUSED, "skipped": RunStatus.SKIPPED}
@@ -46,9 +47,13 @@ class ActiveRun:
     cancelled_by: str | None = None
     is_final: bool = False
     """What it made is being published, or it ends in another way: it is not cancelled any more."""
+    upload: asyncio.Task[None] | None = None
+    """What it published is being copied elsewhere, which may be given up."""
 
     def cancel(self, reason: str) -> bool:
         """End it soon; whether that can still be. Once: a second cancellation would cut its clean-up short."""
+        if self.upload is not None:
+            return self.upload.cancel()
         if self.is_final or self.task is None:
             return False
         if self.cancelled_by is None:
@@ -166,8 +171,34 @@ class Carrier:
         keep = self._settings.store.keep_versions
         record = await switch(self._store, run.training, partial(publish.publish, staging=staging, keep_versions=keep))
         serving = await asyncio.to_thread(PublishedFolder(self._store, run.training).current)
-        reason = None if serving == record.version else f"published, but {serving} is pinned and goes on serving"
-        return {"status": RunStatus.PUBLISHED, "version": record.version, "reason": reason}
+        reasons = [] if serving == record.version else [f"published, but {serving} is pinned and goes on serving"]
+        target = self._settings.training[run.training].publish_to
+        if target and (why := await self._uploaded(active, record, target, is_current=serving == record.version)):
+            reasons.append(f"published here, but not to {target}: {why}")
+        return {"status": RunStatus.PUBLISHED, "version": record.version, "reason": "; ".join(reasons) or None}
+
+    async def _uploaded(self, active: ActiveRun, record: PublishedVersion, target: str, *, is_current: bool) -> str | None:
+        """Copy what is published to where others take it from; why that did not work, which undoes nothing here."""
+        folder = PublishedFolder(self._store, record.training).folder_of(record.version)
+
+        def on_copied(share: float) -> None:
+            active.run = replace(active.run, step=f"copying to {target}", progress=share)
+            self._recorder.keep_progress(active.run)
+            self._on_change(active.run)
+
+        on_copied(0.0)
+        copying = upload(folder, record, target, self._settings.s3, is_current=is_current, on_copied=on_copied)
+        active.upload = asyncio.create_task(copying, name=f"upload:{record.training}")
+        await asyncio.wait((active.upload,))
+        done, active.upload = active.upload, None
+        if not done.cancelled() and done.exception() is None:
+            return None
+        error = None if done.cancelled() else done.exception()
+        is_expected = error is None or isinstance(error, LoadError | OSError)
+        why = "it was cancelled" if error is None else str(error) if is_expected else f"{type(error).__name__}: the cause is in the log"
+        where = {"action": "upload_failed", "training": record.training, "version": record.version, "target": target}
+        _log.warning("a published version is not copied: %s", why, extra=where, exc_info=None if is_expected else error)
+        return why
 
     async def _end(self, active: ActiveRun, progress: Progress, how: Mapping[str, Any]) -> None:
         active.is_final = True

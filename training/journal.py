@@ -1,8 +1,9 @@
 """The runs that were, in SQLite: `<store>/training.db`. History only: which versions there are is said by their folders.
 
 Covers: keeping runs, which ticks of a schedule were taken, how many interactions came since the last run; a file that is
-damaged. Does not cover: what a run is (`training.runs`), whether its process still lives (`training.recording`), how runs are counted
-(`training.tallies`). Several processes may have it open. Blocking, for a thread; every method is one short transaction. Standard library only.
+damaged. Does not cover: what a run is (`training.runs`), whether its process still lives (`training.recording`), how runs are
+counted (`training.tallies`). Several processes may have it open. Blocking, for a thread; every method is one short transaction.
+Standard library only.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SUCCESSES = frozenset({RunStatus.PUBLISHED, RunStatus.SKIPPED})
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Runs of a training that ended alike. failure: type of it, "" where nothing failed. last_at: when the last of them ended, Unix seconds."""
+    """Runs of a training that ended alike. failure: its type, "" where nothing failed. last_at: when the last ended, Unix seconds."""
 
     training: str
     status: RunStatus

@@ -1,7 +1,7 @@
 """The only writer of an entry: `step(entry, event, now) -> (entry, actions)`, pure.
 
 Covers: which events count, which are illegal, and where the rule of each is. Does not cover: the rules (`commands` for
-what comes from outside, `outcomes` for what an attempt reports), doing what the actions say (`supervisor`). No clock, no
+what comes from outside, `outcomes` and `detours` for what an attempt reports), doing what the actions say (`supervisor`). No clock, no
 await, no randomness: time and jitter come in.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from . import commands, outcomes
+from . import commands, detours, outcomes
 from .errors import InvalidTransition
 from .events import (
     AttemptEvent,
@@ -48,8 +48,8 @@ from .transitions import TRANSITIONS
 
 _WITH_POLICY: Mapping[type[Event], Callable[[Entry, Any, float, RetryPolicy], Step]] = MappingProxyType(
     {
-        SourceFailed: outcomes.source_failed,
-        Withdrawn: outcomes.withdrawn,
+        SourceFailed: detours.source_failed,
+        Withdrawn: detours.withdrawn,
         Failed: outcomes.failed,
         Unchanged: outcomes.unchanged,
         Died: outcomes.died,
@@ -73,7 +73,7 @@ _RULES: Mapping[type[Event], Callable[[Entry, Any, float], Step]] = MappingProxy
         Fetched: outcomes.fetched,
         Waiting: outcomes.waiting,
         PhaseBegan: outcomes.phase_began,
-        Trained: outcomes.trained,
+        Trained: detours.trained,
         Succeeded: outcomes.succeeded,
     }
 )

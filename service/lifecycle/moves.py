@@ -1,6 +1,6 @@
-"""The few moves that all rules of the machine are made of: tell, begin, end, remember, retire. Pure.
+"""The few moves that all rules of the machine are made of: tell, begin, end, remember, retire, judge a failure. Pure.
 
-Covers: changes of an entry that keep it consistent. Does not cover: when to make them (`commands`, `outcomes`).
+Covers: changes of an entry that keep it consistent. Does not cover: when to make them (`commands`, `outcomes`, `detours`).
 """
 
 from __future__ import annotations
@@ -8,9 +8,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .errors import InvalidTransition
-from .events import Action, CancelRetry, Drain, Event, FetchBegan, Fetched, PollDue, Released, StartAttempt, Unchanged
-from .policy import AUTOMATIC
-from .state import Again, Attempt, Cause, Entry, Phase, StoryLine, phase_of
+from .events import (
+    Action,
+    CancelRetry,
+    Drain,
+    Event,
+    Failed,
+    FetchBegan,
+    Fetched,
+    PollDue,
+    Released,
+    SourceFailed,
+    StartAttempt,
+    Unchanged,
+    Withdrawn,
+)
+from .policy import AUTOMATIC, RetryPolicy, count_failures, is_limited, plan_retry
+from .state import Again, Attempt, Cause, Entry, Failure, Phase, StoryLine, phase_of
 from .transitions import TRANSITIONS
 
 STORY_LENGTH = 100
@@ -100,3 +114,29 @@ def retire(entry: Entry, now: float, cause: str) -> Step:
     version = entry.live.version
     entry = append(entry, StoryLine(now, "drain", Phase.LIVE, Phase.DRAINING, f"{version}: {cause}"))
     return replace(entry, live=None, draining=(*entry.draining, version)), (Drain(version),)
+
+
+def running(entry: Entry) -> Attempt:
+    """The attempt. Raises LookupError where there is none."""
+    if entry.attempt is None:
+        raise LookupError(f"model {entry.name!r} has no running attempt")
+    return entry.attempt
+
+
+def failure_of(entry: Entry, event: Failed | SourceFailed | Withdrawn, now: float, policy: RetryPolicy) -> tuple[Failure, float | None]:
+    """The failure that the event tells of, and in how many seconds its class has it tried again."""
+    attempts, limited = count_failures(entry, event.type, event.revision)
+    delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
+    known = entry.failure.revision if entry.failure is not None else None
+    rejected = entry.rejected
+    failure = Failure(
+        type=event.type,
+        message=event.message,
+        retryable=delay_s is not None,
+        attempts=attempts,
+        at=now,
+        revision=event.revision or known,
+        limited=limited,
+        is_withdrawn=rejected is not None and rejected.is_withdrawn and rejected.revision == event.revision,
+    )
+    return failure, delay_s

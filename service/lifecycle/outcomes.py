@@ -1,6 +1,7 @@
 """Rules for what the running attempt reports (its progress, its phases, its end) and for the death of what serves. Pure.
 
-Every rule but `died` may rely on `entry.attempt` being the event's attempt; `machine.step` saw to it.
+Every rule but `died` may rely on `entry.attempt` being the event's attempt; `machine.step` saw to it. Does not cover: an attempt
+that takes another way (`detours`).
 """
 
 from __future__ import annotations
@@ -20,23 +21,13 @@ from .events import (
     Publish,
     Restored,
     ScheduleRetry,
-    SourceFailed,
     Succeeded,
-    Trained,
     Unchanged,
     Waiting,
-    Withdrawn,
 )
-from .moves import Step, begin, check, end, retire, tell
-from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths, count_failures, is_limited, plan_retry
+from .moves import Step, begin, check, end, failure_of, retire, running, tell
+from .policy import AUTOMATIC, LIMITED_TRIES, RetryPolicy, count_deaths
 from .state import Attempt, Cause, Entry, Failure, Live, Phase
-
-
-def running(entry: Entry) -> Attempt:
-    """The attempt. Raises LookupError where there is none."""
-    if entry.attempt is None:
-        raise LookupError(f"model {entry.name!r} has no running attempt")
-    return entry.attempt
 
 
 def restored(entry: Entry, event: Restored, now: float) -> Step:
@@ -98,50 +89,6 @@ def phase_began(entry: Entry, event: PhaseBegan, now: float) -> Step:
     return replace(entry, attempt=replace(attempt, phase=event.phase, reason=event.reason)), ()
 
 
-def trained(entry: Entry, event: Trained, now: float) -> Step:
-    """What is shown never falls: a run searches for parameters in many steps, each from 0 to 1."""
-    attempt = running(entry)
-    share = attempt.progress if event.progress is None else min(1.0, max(event.progress, attempt.progress or 0.0))
-    return replace(entry, attempt=replace(attempt, progress=share, reason=event.reason)), ()
-
-
-def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPolicy) -> Step:
-    """The failure stands whatever the fallback brings. What was downloaded is of no use: the progress shown begins anew."""
-    failure, retry_s = _failure(entry, event, now, policy)
-    entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback or 'training'}, because {event.type}: {event.message}")
-    rejected = failure if retry_s is None and event.revision else entry.rejected
-    if event.fallback is None or not retry_s:
-        # A training that publishes is noticed by its watch: it is not asked in intervals whether it has.
-        retry_s, failure = None, replace(failure, retryable=False)
-    attempt = replace(_anew(running(entry)), because=failure, fallback=event.fallback, retry_s=retry_s)
-    return replace(entry, attempt=attempt, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type)), ()
-
-
-def withdrawn(entry: Entry, event: Withdrawn, now: float, policy: RetryPolicy) -> Step:
-    """The attempt looks for what is current now. In a fallback from another source it is that one's failure that stands."""
-    failure = replace(_failure(entry, event, now, policy)[0], retryable=False, is_withdrawn=True)
-    entry = tell(entry, event, now, Phase.QUEUED, f"{event.revision}: {event.type}: {event.message}")
-    attempt = running(entry)
-    entry = replace(entry, attempt=replace(_anew(attempt), withdrawn=failure), tally=entry.tally.failed(event.type))
-    return entry if attempt.fallback is not None else replace(entry, failure=failure, rejected=failure), ()
-
-
-def _anew(attempt: Attempt) -> Attempt:
-    """The attempt before it asked for anything."""
-    return replace(
-        attempt,
-        phase=Phase.QUEUED,
-        reason=None,
-        revision=None,
-        bytes_done=None,
-        bytes_total=None,
-        progress=None,
-        baseline_at=None,
-        baseline_bytes=0,
-        reported_bytes=None,
-    )
-
-
 def unchanged(entry: Entry, event: Unchanged, now: float, policy: RetryPolicy) -> Step:
     """What serves is what the source has: all is well again. Or it is what was rejected: that failure stands.
 
@@ -193,25 +140,6 @@ def _served(entry: Entry, now: float, stands: Failure | None, actions: tuple[Act
     return entry, (*actions, ScheduleRetry(attempt.id, attempt.retry_s))
 
 
-def _failure(entry: Entry, event: Failed | SourceFailed | Withdrawn, now: float, policy: RetryPolicy) -> tuple[Failure, float | None]:
-    """The failure that the event tells of, and in how many seconds its class has it tried again."""
-    attempts, limited = count_failures(entry, event.type, event.revision)
-    delay_s = plan_retry(event.type, limited if is_limited(event.type) else attempts, event.jitter, policy)
-    known = entry.failure.revision if entry.failure is not None else None
-    rejected = entry.rejected
-    failure = Failure(
-        type=event.type,
-        message=event.message,
-        retryable=delay_s is not None,
-        attempts=attempts,
-        at=now,
-        revision=event.revision or known,
-        limited=limited,
-        is_withdrawn=rejected is not None and rejected.is_withdrawn and rejected.revision == event.revision,
-    )
-    return failure, delay_s
-
-
 def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step:
     """What serves goes on serving. The failure's class decides whether and when another attempt follows.
 
@@ -219,7 +147,7 @@ def failed(entry: Entry, event: Failed, now: float, policy: RetryPolicy) -> Step
     failed for good, the source behind it is asked again as its own failure has it.
     """
     attempt = running(entry)
-    failure, delay_s = _failure(entry, event, now, policy)
+    failure, delay_s = failure_of(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.FAILED, f"{event.type}: {event.message}")
     # Only what this attempt itself saw is rejected: a failure before the revision is known says nothing about any revision.
     rejected = failure if delay_s is None and event.revision and attempt.fallback is None else entry.rejected

@@ -1,123 +1,114 @@
-"""The embedded default of `holdfast demo`: interactions in SQLite and two models trained on them, made on the first run.
+"""The embedded default of `holdfast demo`: made-up interactions in SQLite, and ordinary trainings over them.
 
-Covers: what lies where, doing nothing when all of it is there, one run at a time, and the worker process. Every file is
-written whole or not at all, so a file that exists is complete, and an interrupted run goes on where it stopped.
-Does not cover: what the worker does (`training.demo_worker`); serving.
+Covers: making the database, once and whole; the settings under which the ordinary parts train, judge, publish and serve: two
+recommenders that know who liked what, one that knows the items, and a hybrid. Does not cover: what was planted
+(`training.planted`), training (`training.runner`), serving.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 
-from config.schema import ModelSettings
-from loaders.errors import MissingLibrary, failure
+from config.checks import HYBRID, PUBLISHED
+from config.schema import DataSettings, ModelSettings, Settings, TrainingSettings
+from loaders.errors import MissingLibrary
+from loaders.published import PublishedFolder
+from training.whole_files import whole_file
 
-OnProgress = Callable[[str, int, int], None]
-"""What is being done ("training als"), steps done, steps in all (0 where that is unknown)."""
-
-_LIBRARIES = ("implicit", "joblib", "scipy", "threadpoolctl")
-
-
-class DemoFailed(Exception):
-    """The demo could not be made; the message is the worker's."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoModels:
-    """Where the demo's data set and its artifacts are. `models` is artifact by model name: "als", "bpr"."""
-
-    database: Path
-    models: Mapping[str, Path]
-
-    @classmethod
-    def of(cls, folder: Path) -> DemoModels:
-        """The places under `folder`; nothing need exist."""
-        models = {"als": folder / "als.joblib", "bpr": folder / "bpr.pkl"}
-        return cls(database=folder / "demo.db", models=MappingProxyType(models))
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether there is nothing left to make."""
-        return all(path.exists() for path in (self.database, *self.models.values()))
-
-    def settings(self) -> tuple[ModelSettings, ...]:
-        """The models as the server wants them: from their files, picked up again when replaced."""
-        return tuple(ModelSettings(name=name, source=str(path.absolute()), watch=True) for name, path in self.models.items())
+TRAININGS = (
+    TrainingSettings("als", algorithm="als", parameters={"factors": 64}),
+    TrainingSettings("content", algorithm="content"),
+    TrainingSettings("features", algorithm="features", parameters={"factors": 32}),
+    TrainingSettings(
+        HYBRID,
+        algorithm=HYBRID,
+        parts={"content": "content", "collaborative": "als"},
+        # As the search would find it, roughly: searching trains both parts once more, and somebody is waiting.
+        parameters={"content_weight": 0.6, "content_weight_warm": 0.1, "warm_interactions": 20},
+    ),
+)
+_LIBRARIES = ("implicit", "scipy", "sklearn", "threadpoolctl")
 
 
-def prepare(folder: Path, *, on_progress: OnProgress) -> DemoModels:
-    """Make what is missing of the demo under `folder`, in a process of its own; blocks for some seconds on the first run.
+class DemoRefused(Exception):
+    """The demo would be in the way of what is configured or published; the message says of what."""
 
-    Raises MissingLibrary without the training stack, DiskFull, DemoFailed, OSError. On any exception, KeyboardInterrupt
-    included, the worker is gone before it is raised.
-    """
-    demo = DemoModels.of(folder)
-    if demo.is_complete:
-        return demo
+
+def database_in(folder: Path) -> Path:
+    """Where the demo's interactions and items are."""
+    return folder / "demo.db"
+
+
+def check(settings: Settings, folder: Path) -> None:
+    """Raise DemoRefused where the demo would meet somebody's trainings, MissingLibrary where it could not train."""
+    if settings.training:
+        names = ", ".join(f"[training.{name}]" for name in settings.training)
+        raise DemoRefused(f"it brings trainings of its own, and this configuration has {names}: start it in another folder")
+    if not database_in(folder).exists():
+        for training in TRAININGS:
+            if PublishedFolder(settings.store.path, training.name).names():
+                raise DemoRefused(
+                    f"{settings.store.path / training.name} has what another training published: use another store, --set store.path=DIR"
+                )
     missing = [library for library in _LIBRARIES if find_spec(library) is None]
     if missing:
         raise MissingLibrary(f'the demo trains its models with {missing[0]}: pip install "holdfast[train]"', libraries=missing)
+
+
+def make_database(folder: Path, *, on_begin: Callable[[], None] = lambda: None) -> Path:
+    """The database under `folder`, made in about a second if it is not there; `on_begin` is called before that.
+
+    Whole or not there at all, also where two processes make it at once. Raises OSError, sqlite3.Error.
+    """
+    # These load numpy, which a demo that is refused has no use for.
+    from training.interactions import write_database
+    from training.planted import plant
+
+    database = database_in(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(folder, on_progress) as lock:
-        if not demo.is_complete:
-            _run_worker(folder, lock, on_progress)
-    return demo
+    with _locked(folder):
+        if not database.exists():
+            on_begin()
+            with whole_file(database) as partial:
+                write_database(partial, plant())
+    return database
+
+
+def demo_settings(settings: Settings, database: Path) -> Settings:
+    """What the operator asked for, with the demo's data, trainings and models; models of other names stay.
+
+    Without an ingest token one is made up, so that interactions can be posted to it.
+    """
+    data = DataSettings(url=f"sqlite:///{database.absolute()}", ingest_token=settings.data.ingest_token or secrets.token_urlsafe(12))
+    models = {each.name: _served(each.name) for each in TRAININGS}
+    chosen = settings.server.default_model
+    return replace(
+        settings,
+        server=replace(settings.server, default_model=chosen if chosen in settings.models else HYBRID),
+        data=data,
+        training={each.name: each for each in TRAININGS},
+        models={**settings.models, **models},
+    )
+
+
+def _served(training: str) -> ModelSettings:
+    source = f"{PUBLISHED}{training}"
+    return ModelSettings(training, source=source, watch=True, fallback=source)
 
 
 @contextmanager
-def _locked(folder: Path, on_progress: OnProgress) -> Iterator[int]:
-    """Hold the folder's lock, waiting for another run to end; gives its descriptor. It dies with its holders."""
-    descriptor = os.open(folder / ".demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes what lies in the folder. The lock dies with its holder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_progress("waiting for another run", 0, 0)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
-
-
-def _run_worker(folder: Path, lock: int, on_progress: OnProgress) -> None:
-    root = str(Path(__file__).resolve().parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
-    environment = {
-        **os.environ,
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": root if not inherited else f"{root}{os.pathsep}{inherited}",
-    }
-    # -P: a folder named `config` or `models` where the user stands must not shadow ours. The lock is inherited, so that
-    # it holds until the worker is gone too, should this process be killed. A session of its own: Ctrl-C reaches the
-    # worker through us, once.
-    command = [sys.executable, "-P", "-m", "training.demo_worker", str(folder.absolute())]
-    worker = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=(lock,), start_new_session=True, text=True
-    )
-    failed: tuple[str | None, str] | None = None
-    with worker:
-        try:
-            for line in worker.stdout or ():
-                match json.loads(line):
-                    case ["progress", str(stage), int(done), int(total)]:
-                        on_progress(stage, done, total)
-                    case ["failed", (str() | None) as type, str(message)]:
-                        failed = (type, message)
-        except BaseException:
-            worker.terminate()
-            raise
-    if failed is not None:
-        type, message = failed
-        raise DemoFailed(message) if type is None else failure(type, message)
-    if worker.returncode != 0:
-        raise DemoFailed(f"the training process ended with {worker.returncode}")

@@ -2,7 +2,8 @@
 
 Covers: who liked what, how much and when, and the items' titles and categories, all from one seed. Every item belongs to
 one group (its category); every user has a main and a second group, so that the matrix is close to low rank and a good
-model is told from a popularity list. Does not cover: storage (`training.interactions`), models (`training.recommenders`).
+model is told from a popularity list. Does not cover: storage (`training.interactions`), data
+of which the generating factors are known (`training.planted_factors`).
 """
 
 from __future__ import annotations

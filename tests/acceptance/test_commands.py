@@ -1,12 +1,11 @@
-"""The other words of the command line: fetch, check, status, demo.
+"""The other words of the command line: fetch, check, status.
 
-Does not cover: their wrong usage (`test_server_basics`), artifacts that do not load (`test_failures_artifacts`).
+Does not cover: the demo (`test_demo`), their wrong usage (`test_server_basics`), artifacts that do not load (`test_failures_artifacts`).
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -126,25 +125,3 @@ def test_status_shows_the_models_of_the_running_server(artifact: Path, tmp_path:
     status = json.loads(stopped.stdout)
     assert (stopped.returncode, status["running"], status["configured"]) == (3, False, ["als", "lost"])
     assert status["store"]["bytes"]["segments"] > 0
-
-
-def test_the_demo_from_an_empty_folder(tmp_path: Path) -> None:
-    with serving(tmp_path, {}, word="demo", token=None) as server:
-        server.wait_ready("als", "bpr", deadline_s=120)
-        assert server.get("/health/ready").status == 200
-        answers = {name: server.predict(name, QUESTION).body for name in ("als", "bpr")}
-        assert all(len(answer["items"]) == 5 for answer in answers.values())
-        assert server.ask("POST", "/predict", QUESTION).body == answers["als"]
-        assert f"curl {server.url}/models" in server.log
-        assert {model["source"].rpartition(".")[2] for model in server.get("/models").body["models"]} == {"joblib", "pkl"}
-    demo = tmp_path / "var" / "demo"
-    with sqlite3.connect(demo / "demo.db") as database:
-        (table,) = (name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'") if "interaction" in name)
-    database.close()
-    assert table
-    made = {path.name: path.stat().st_mtime_ns for path in demo.iterdir()}
-    with serving(tmp_path, {}, word="demo", token=None) as server:
-        server.wait_ready("als", "bpr")
-        assert {name: server.predict(name, QUESTION).body for name in ("als", "bpr")} == answers
-        assert all(server.model(name)["load"]["from_segment"] for name in ("als", "bpr"))
-    assert {path.name: path.stat().st_mtime_ns for path in demo.iterdir()} == made

@@ -1,183 +1,150 @@
-"""The demo is made once, whole, and what is in it is really found by the models.
+"""The demo is made once, whole, and stands in the way of nothing that is configured or published.
 
-Covers: training.demo and its worker through the real process. Does not cover: serving what was made.
+Covers: training.demo. Does not cover: training and serving what it configures (tests/acceptance/test_demo).
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import joblib
 import pytest
 
-from loaders.errors import DiskFull, MissingLibrary
+from config.load import load_settings
+from config.schema import ModelSettings, Settings, TrainingSettings
+from loaders.errors import MissingLibrary
+from tests.support import ROOT, python_environment
 from training import demo as demo_module
-from training.demo import DemoFailed, DemoModels, prepare
-from training.demo_worker import save_joblib, save_pickle
+from training.demo import TRAININGS, DemoRefused, check, demo_settings, make_database
+from training.interactions import write_database
+from training.planted import plant
+from training.trainers import TRAINERS
+from training.trainers.parameters import check as check_parameters
 
-Step = tuple[str, int, int]
+MAKE = "import sys, pathlib; from training.demo import make_database; make_database(pathlib.Path(sys.argv[1]), on_begin=lambda: {})"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoModels, list[Step]]:
-    steps: list[Step] = []
-    made = prepare(tmp_path_factory.mktemp("demo") / "var", on_progress=lambda *step: steps.append(step))
-    return made, steps
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("demo") / "var" / "demo")
 
 
-def load(path: Path) -> dict[str, Any]:
-    if path.suffix == ".pkl":
-        return dict(pickle.loads(path.read_bytes()))
-    return dict(joblib.load(path))
+def settings_at(store: Path) -> Settings:
+    return load_settings({"store.path": str(store)}, environ={}, cwd=store)
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def maker(folder: Path, begun: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKE.format(begun), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=python_environment({"PYTHONPATH": str(ROOT)}),
+        text=True,
+    )
 
 
-def test_first_run_makes_database_and_artifacts(made: tuple[DemoModels, list[Step]]) -> None:
-    demo, steps = made
-    assert demo.is_complete
-    assert set(demo.models) == {"als", "bpr"}
-    assert {path.name for path in demo.database.parent.iterdir()} == {"demo.db", "als.joblib", "bpr.pkl", ".demo.lock"}
-    with closing(sqlite3.connect(demo.database)) as database:
-        users, items = database.execute("SELECT count(DISTINCT user_id), min(user_id) FROM interactions").fetchone()
-        assert (users, items) == (2_000, 1)
+def test_the_data_are_whole_and_of_users_and_items_from_1(made: Path) -> None:
+    with closing(sqlite3.connect(made)) as database:
+        users = "SELECT count(DISTINCT user_id), min(user_id), max(user_id) FROM interactions"
+        assert database.execute(users).fetchone() == (2_000, 1, 2_000)
         assert database.execute("SELECT count(*), count(DISTINCT title), min(item_id) FROM items").fetchone() == (1_000, 1_000, 1)
         (rows,) = database.execute("SELECT count(*) FROM interactions").fetchone()
         assert 55_000 < rows < 65_000
-    stages = list(dict.fromkeys(stage for stage, _, _ in steps))
-    assert stages == ["making interactions", "training als", "training bpr"]
-    for stage in stages:
-        done = [step[1] for step in steps if step[0] == stage]
-        assert done == sorted(done)
-        assert done[-1] == next(step[2] for step in steps if step[0] == stage)
+    assert [path.name for path in made.parent.iterdir()] == [made.name]
 
 
-@pytest.mark.parametrize("name", ["als", "bpr"])
-def test_artifact_holds_what_a_loader_looks_for(made: tuple[DemoModels, list[Step]], name: str) -> None:
-    artifact = load(made[0].models[name])
-    keys = {"model", "user_id_map", "item_id_map", "idx_to_user", "idx_to_item", "user_item_matrix", "trained_at", "is_trained"}
-    assert set(artifact) == keys
-    assert artifact["is_trained"] is True
-    assert artifact["user_id_map"][1] == 0
-    assert artifact["idx_to_item"][0] == 1
-    assert artifact["user_item_matrix"].shape == (len(artifact["user_id_map"]), len(artifact["item_id_map"])) == (2_000, 1_000)
-    assert artifact["model"].user_factors.shape[0] == 2_000
+def test_the_same_data_every_time(made: Path, tmp_path: Path) -> None:
+    write_database(tmp_path / "again.db", plant())
+    assert (tmp_path / "again.db").read_bytes() == made.read_bytes()
 
 
-def test_artifacts_are_of_the_formats_their_names_say(made: tuple[DemoModels, list[Step]]) -> None:
-    models = made[0].models
-    assert models["bpr"].read_bytes()[:2] == b"\x80\x05"
-    assert b"NumpyArrayWrapper" in models["als"].read_bytes()[:4096]  # so not compressed either
+def test_what_is_there_is_not_made_again(made: Path) -> None:
+    before, begun = made.stat(), []
+    assert make_database(made.parent, on_begin=lambda: begun.append("again")) == made
+    assert (made.stat(), begun) == (before, [])
 
 
-def test_second_run_does_nothing(made: tuple[DemoModels, list[Step]], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a complete demo starts no process")
+def test_interrupted_nothing_half_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path, planted: object) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    before = files(made[0].database.parent)
-    assert prepare(made[0].database.parent, on_progress=refuse) == made[0]
-    assert files(made[0].database.parent) == before
-
-
-def test_what_is_missing_is_made_again_and_equal(made: tuple[DemoModels, list[Step]], tmp_path: Path) -> None:
-    demo, _ = made
-    for path in (demo.database, demo.models["bpr"]):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    steps: list[Step] = []
-    again = prepare(tmp_path, on_progress=lambda *step: steps.append(step))
-    assert {stage for stage, _, _ in steps} == {"training als"}
-    old, new = load(demo.models["als"]), load(again.models["als"])
-    assert (old["model"].user_factors == new["model"].user_factors).all()
-    assert (old["model"].item_factors == new["model"].item_factors).all()
-
-
-def test_files_depend_on_nothing_but_the_data(made: tuple[DemoModels, list[Step]], tmp_path: Path) -> None:
-    from training.interactions import read_interactions, write_database
-    from training.planted import plant
-    from training.recommenders import fit_bpr, model_dict
-
-    write_database(tmp_path / "demo.db", plant())
-    assert (tmp_path / "demo.db").read_bytes() == made[0].database.read_bytes()
-    interactions = read_interactions(tmp_path / "demo.db")
-    for name in ("one", "two"):
-        artifact = model_dict(fit_bpr(interactions.user_items, lambda *_: None), interactions, "2026-01-01T00:00:00Z")
-        save_pickle(tmp_path / f"{name}.pkl", artifact)
-        save_joblib(tmp_path / f"{name}.joblib", artifact)
-    assert (tmp_path / "one.pkl").read_bytes() == (tmp_path / "two.pkl").read_bytes()
-    assert (tmp_path / "one.joblib").read_bytes() == (tmp_path / "two.joblib").read_bytes()
-
-
-@pytest.mark.parametrize("stage", ["making interactions", "training als", "training bpr"])
-def test_interrupted_run_leaves_only_whole_files(made: tuple[DemoModels, list[Step]], tmp_path: Path, stage: str) -> None:
-    def interrupt(now: str, *_: int) -> None:
-        if now == stage:
-            raise KeyboardInterrupt
-
+    monkeypatch.setattr("training.interactions.write_database", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        prepare(tmp_path, on_progress=interrupt)
-    whole = {"demo.db": made[0].database.stat().st_size, "als.joblib": made[0].models["als"].stat().st_size, "bpr.pkl": None}
-    left = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.name != ".demo.lock"}
-    assert left.keys() <= whole.keys()
-    assert all(whole[name] in (None, size) for name, size in left.items())
+        make_database(tmp_path / "demo")
+    assert list((tmp_path / "demo").iterdir()) == []
 
 
-def test_worker_ends_when_its_parent_was_killed(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from training.demo import prepare\n"
-        "prepare(pathlib.Path(sys.argv[1]), on_progress=lambda stage, done, total: (print(stage, flush=True), sys.stdin.read()))"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "making interactions\n"
-        os.kill(parent.pid, signal.SIGKILL)
-    # The lock is inherited, so it is free only when the worker is gone too.
-    with demo_module._locked(tmp_path, lambda *_: None):
-        left = {path.name for path in tmp_path.iterdir()}
-    assert not [name for name in left if name.endswith(".partial")]
-    assert prepare(tmp_path, on_progress=lambda *_: None).is_complete
+def test_who_comes_second_waits_and_finds_it_made(tmp_path: Path) -> None:
+    with maker(tmp_path, "(print('begun', flush=True), sys.stdin.readline())") as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "begun\n"
+        with maker(tmp_path, "print('begun', flush=True)") as second:
+            first.communicate("\n")
+            assert second.communicate()[0] == ""
+    assert (first.returncode, second.returncode) == (0, 0)
 
 
-def test_two_runs_at_once_make_it_once(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from training.demo import prepare; prepare(pathlib.Path(sys.argv[1]), on_progress=print)"
-    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [run.communicate()[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0]
-    assert sum("training als" in output for output in outputs) == 1
+def test_who_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    with maker(tmp_path, "(print('begun', flush=True), sys.stdin.readline())") as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "begun\n"
+        os.kill(killed.pid, signal.SIGKILL)
+    assert make_database(tmp_path).exists()
 
 
-def test_missing_library_names_the_line_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_with_trainings_is_not_trained_over(tmp_path: Path) -> None:
+    settings = replace(settings_at(tmp_path), training={"mine": TrainingSettings("mine", algorithm="als")})
+    with pytest.raises(DemoRefused, match=r"\[training.mine\]"):
+        check(settings, tmp_path / "demo")
+
+
+def test_what_somebody_else_published_is_not_replaced(tmp_path: Path, made: Path) -> None:
+    version = tmp_path / "als" / "20261121T101500-3fa9c1"
+    version.mkdir(parents=True)
+    (version / "version.json").write_text("{}")
+    settings = settings_at(tmp_path)
+    with pytest.raises(DemoRefused, match=str(tmp_path / "als")):
+        check(settings, tmp_path / "demo")
+    check(settings, made.parent)  # with the demo's data beside it, it is the demo's
+
+
+def test_a_missing_library_names_the_line_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_module, "_LIBRARIES", ("implicit", "a_library_that_nobody_has"))
     with pytest.raises(MissingLibrary, match=r'a_library_that_nobody_has: pip install "holdfast\[train\]"'):
-        prepare(tmp_path / "var", on_progress=lambda *_: None)
-    assert not (tmp_path / "var").exists()
+        check(settings_at(tmp_path), tmp_path / "demo")
 
 
-def test_full_disk_and_other_failures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = tmp_path / "worker"
-    monkeypatch.setattr(sys, "executable", str(worker))
-    for lines, error, message in (
-        ('["failed", "disk_full", "No space left"]', DiskFull, "No space left"),
-        ('["failed", null, "a table is locked"]', DemoFailed, "a table is locked"),
-        ('["progress", "x", 0, 1]', DemoFailed, "ended with 1"),
-    ):
-        worker.write_text(f"#!/bin/sh\necho '{lines}'\nexit 1\n")
-        worker.chmod(0o755)
-        with pytest.raises(error, match=message):
-            prepare(tmp_path / "var", on_progress=lambda *_: None)
+def test_what_the_operator_asked_for_counts(tmp_path: Path) -> None:
+    given = load_settings(
+        {"server.port": "9000", "server.default_model": "mine", "models.mine.source": "/srv/mine.pkl", "data.ingest_token": "theirs"},
+        environ={"ADMIN_LOAD_TOKEN": "secret"},
+        cwd=tmp_path,
+    )
+    settings = demo_settings(given, tmp_path / "demo.db")
+    assert settings.server == given.server
+    assert settings.data.ingest_token == "theirs"
+    assert settings.models["mine"] == given.models["mine"]
+    assert set(settings.models) == {"mine", "als", "content", "features", "hybrid"}
 
 
-def test_settings_name_the_artifacts(made: tuple[DemoModels, list[Step]]) -> None:
-    settings = {model.name: model for model in made[0].settings()}
-    assert {name: model.source for name, model in settings.items()} == {name: str(path) for name, path in made[0].models.items()}
+def test_without_a_word_the_hybrid_answers_and_nobody_knows_the_token(tmp_path: Path) -> None:
+    one, other = (demo_settings(settings_at(tmp_path), tmp_path / "demo.db") for _ in range(2))
+    assert one.server.default_model == "hybrid"
+    assert one.data.url == f"sqlite:///{tmp_path}/demo.db"
+    assert one.data.ingest_token and one.data.ingest_token != other.data.ingest_token
+    assert one.models["als"] == ModelSettings("als", source="training:als", watch=True, fallback="training:als")
+
+
+def test_its_trainings_are_such_as_one_could_configure() -> None:
+    names = {training.name for training in TRAININGS}
+    for training in TRAININGS:
+        assert training.algorithm in TRAINERS
+        check_parameters(training.algorithm, training.parameters)
+        assert set(training.parts.values()) < names

@@ -45,7 +45,7 @@ def load_settings(
     """
     merge = _Merge()
     cwd = cwd.absolute()
-    path = _file_of(config_file, environ, cwd)
+    path = file_of(config_file, environ, cwd)
     folder = path.parent if path is not None else cwd
     if path is not None:
         merge.add(read_toml(path))
@@ -94,7 +94,8 @@ def _with_published(models: Mapping[str, ModelSettings], trainings: Mapping[str,
     return found
 
 
-def _file_of(config_file: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+def file_of(config_file: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The configuration file: the one that is named, which need not exist, else the default one if it is there."""
     if config_file is None and environ.get("HOLDFAST_CONFIG"):
         config_file = Path(environ["HOLDFAST_CONFIG"])
     if config_file is not None:

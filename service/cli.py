@@ -21,7 +21,7 @@ EXIT_INTERRUPTED = 130
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; every word sets `run`, a function of the parsed arguments that returns the exit code."""
-    from service.commands import check, demo, export, fetch, operate, predict, serve, status, train, versions, watch
+    from service.commands import check, demo, export, fetch, operate, predict, schedule, serve, status, train, versions, watch
 
     parser = argparse.ArgumentParser(
         prog="holdfast",
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"holdfast {program_version()}")
     words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, demo, fetch, check, status, watch, predict, operate, train, versions, export):
+    for command in (serve, demo, fetch, check, status, watch, predict, operate, train, versions, export, schedule):
         command.add_parser(words)
     return parser
 

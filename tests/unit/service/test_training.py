@@ -192,7 +192,8 @@ async def test_runs_are_told_of_one_training_and_as_many_as_asked(client: TestCl
 
 async def test_a_run_in_another_process_counts_as_training(client: TestClient[Any, Any]) -> None:
     runner: Runner = client.app[TRAINING]
-    assert (await ask(client, "GET", "/api/ml/status"))[1]["liked"]["status"] == "trained"
+    liked = (await ask(client, "GET", "/api/ml/status"))[1]["liked"]
+    assert (liked["status"], liked["training"]) == ("trained", "als")
     async with asyncio.timeout(10):
         lock = await runner._locked(replace(a_published_run(RUN), status=RunStatus.RUNNING))
         await runner._recorder.ask(Journal.add, replace(a_published_run(RUN), status=RunStatus.RUNNING, ended_at=None))

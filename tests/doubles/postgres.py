@@ -24,8 +24,10 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -157,11 +159,21 @@ class PostgresServer:
         assert done.returncode == 0, f"{sql[:200]}: {done.stderr}"
         return done.stdout.strip()
 
+    @contextmanager
+    def talking(self, database: str) -> Iterator[tuple[IO[str], IO[str]]]:
+        """One connection that stays: where to write SQL and lines of psql, and where to read what comes of it."""
+        with subprocess.Popen(
+            self._psql_on(database), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(), text=True
+        ) as process:
+            assert process.stdin is not None and process.stdout is not None
+            yield process.stdin, process.stdout
+
     def _psql(self, sql: str, database: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._psql_on(database), input=sql, env=_environment(), capture_output=True, text=True)
+
+    def _psql_on(self, database: str) -> list[str]:
         command = [str(self._programs / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(
-            [*command, "-U", "postgres", "-d", database, "-f", "-"], input=sql, env=_environment(), capture_output=True, text=True
-        )
+        return [*command, "-U", "postgres", "-d", database, "-f", "-"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +196,15 @@ class PostgresDatabase:
     def run(self, sql: str) -> str:
         """Do `sql`; its rows, values separated by |. Raises AssertionError."""
         return self.server.run(sql, self.name)
+
+    @contextmanager
+    def held(self, table: str) -> Iterator[None]:
+        """Whoever reads a table waits until this is over, or its server is."""
+        with self.server.talking(self.name) as (sql, answers):
+            sql.write(f"BEGIN;\nLOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n\\echo held\n")
+            sql.flush()
+            assert answers.readline() == "held\n", f"{table} cannot be locked"
+            yield
 
     def backends(self) -> list[int]:
         """Processes that serve connections to this database, but for the one that is asked."""

@@ -294,8 +294,8 @@ class TrainingSettings:
     )
     publish_to: str = setting(
         "",
-        "s3://BUCKET/PREFIX that published versions are copied to, with the keys of [s3]: PREFIX/model.safetensors is the one that is"
-        " current, for servers elsewhere whose source it is.",
+        "s3://BUCKET/PREFIX that published versions are copied to, with the keys of [s3]: PREFIX/model.safetensors is the one"
+        " last published, for servers elsewhere whose source it is. Going back to an earlier version here changes nothing there.",
     )
     canary: int = setting(
         20,

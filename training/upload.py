@@ -5,7 +5,7 @@ who may reach the bucket (`loaders.sources.s3_store`), when it is done (`trainin
 delete.
 
     PREFIX/VERSION/model.safetensors, PREFIX/VERSION/version.json   written once
-    PREFIX/model.safetensors                                        the version that is current: what `source` names elsewhere
+    PREFIX/model.safetensors                                        the last one that was published to serve: what `source` names elsewhere
     PREFIX/current.json                                             which one that is, written last
 """
 

@@ -22,6 +22,7 @@ from tests.artifacts.writing import write
 from tests.doubles.drive import DriveDouble, DriveFile
 from tests.doubles.faults import FaultProxy, Plan
 from tests.doubles.files import FileServer, Served
+from tests.doubles.postgres import PostgresDatabase
 from tests.doubles.s3_server import s3_service
 from tests.pages import Call, calls_of, fences, prose_of, shell_lines
 from tests.support import ROOT, python_environment, wait_until_sync
@@ -131,7 +132,7 @@ def test_migrate_from_fastapi(artifact: bytes, tmp_path: Path) -> None:
         answered = {address: address_of(server, address).status for address in old_addresses(page)}
     assert len(answered) == 13
     assert {address for address, status in answered.items() if status not in (200, 202)} == {"POST /api/ml/train-all"}
-    assert answered["POST /api/ml/train-all"] == 501
+    assert answered["POST /api/ml/train-all"] == 409
 
 
 def old_addresses(page: str) -> list[str]:
@@ -171,6 +172,82 @@ def test_post_interactions(tmp_path: Path) -> None:
         answer = sent(server, ask)
         assert (answer.status, answer.body["folded_in"], len(answer.body["items"])) == (200, 2, 5)
         assert "learned_until" in server.model("als")["details"]
+
+
+def make_purchases(postgres: PostgresDatabase) -> None:
+    """The tables that the page reads."""
+    planted = plant(users=300, items=200, likes_per_user=20)
+    columns = ((planted.users + 1).tolist(), (planted.items + 1).tolist(), planted.weights.tolist(), planted.timestamps.tolist())
+    bought = ",".join(f"({user},{item},{weight},to_timestamp({at}))" for user, item, weight, at in zip(*columns, strict=True))
+    products = ",".join(f"({row + 1},'{title}','{planted.categories[row]}')" for row, title in enumerate(planted.titles))
+    postgres.run(
+        "CREATE TABLE purchases (customer int, product int, quantity real, bought_at timestamptz);"
+        "CREATE TABLE products (id int, name text, department text);"
+        f"INSERT INTO purchases VALUES {bought}; INSERT INTO products VALUES {products};"
+    )
+
+
+def words_of(page: str, word: str) -> list[list[str]]:
+    """The words after `holdfast` of each line of the page that begins with this one."""
+    return [words[1:] for words in shell_lines(page) if words[0].endswith("holdfast") and words[1] == word]
+
+
+def test_train_from_postgres(postgres: PostgresDatabase, tmp_path: Path) -> None:
+    page = "docs/howto/train-from-postgres.md"
+    make_purchases(postgres)
+    config = configured(page, {"postgresql://holdfast@db.example/shop": postgres.url})
+    first, again = words_of(page, "train")
+    done = run(tmp_path, *first, config=config)
+    assert (done.returncode, done.stdout.startswith("als: published")) == (0, True), done
+    for words in words_of(page, "versions"):
+        assert "current" in run(tmp_path, *words).stdout
+    with serving(tmp_path, config) as server:
+        assert_followed(page, server)
+        assert len(server.predict("als", {"user_id": 1, "k": 5}).body["items"]) == 5
+        done = run(tmp_path, *again, environ={"ADMIN_LOAD_TOKEN": TOKEN})
+        assert (done.returncode, done.stdout.startswith("als: skipped")) == (0, True), done
+
+
+def test_roll_back(tmp_path: Path) -> None:
+    page = "docs/howto/roll-back.md"
+    (tmp_path / "var").mkdir()
+    write_database(tmp_path / "var" / "data.db", plant(users=300, items=200, likes_per_user=20))
+    config, environ = configured(page), {"ADMIN_LOAD_TOKEN": TOKEN}
+    for _ in range(2):
+        assert run(tmp_path, "train", "als", "--force", config=config).returncode == 0
+    with serving(tmp_path, config) as server:
+        server.wait_ready("als")
+        last = server.model("als")["version"]
+        go_back, unpin = words_of(page, "rollback")
+        assert run(tmp_path, *go_back, environ=environ).returncode == 0
+        before = server.model("als")["version"]
+        assert before < last
+        told = server.get("/models/als/versions").body
+        assert (told["pinned"], [version["version"] for version in told["versions"]]) == (before, [last, before])
+        (again,) = calls_of(page)
+        refused = sent(server, again)
+        assert (refused.status, refused.body["type"].rpartition(":")[2]) == (409, "no-earlier-version")
+        assert run(tmp_path, *unpin, environ=environ).returncode == 0
+        told = server.get("/models/als/versions").body
+        assert (told["pinned"], server.model("als")["version"]) == (None, before)
+        assert run(tmp_path, "versions", "als", "--activate", last, environ=environ).returncode == 0
+        server.wait_model("als", lambda model: model["version"] == last, "what was activated serves")
+
+
+def test_fall_back_to_training(beside: Beside, artifact: bytes, tmp_path: Path) -> None:
+    page = "docs/howto/fall-back-to-training.md"
+    (tmp_path / "var").mkdir()
+    write_database(tmp_path / "var" / "data.db", plant(users=300, items=200, likes_per_user=20))
+    files = beside.enter(FileServer({}))
+    with serving(tmp_path, configured(page, {"s3://models": files.url, '"5m"': '"200ms"'})) as server:
+        server.wait_model("als", lambda model: model["phase"] == "training", "it trains")
+        server.wait_ready("als", deadline_s=180.0)
+        assert_followed(page, server)
+        stands_in = server.model("als")["load"]["fallback"]
+        assert (stands_in["source"], "source_not_found" in stands_in["because"]) == ("training:als_here", True)
+        files.files["/als.pkl"] = Served(artifact)
+        server.wait_model("als", lambda model: "fallback" not in (model["load"] or {"fallback": 0}), "the source is back")
+        assert server.predict("als", {"user_id": 1}).status == 200
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["client", "rule"])

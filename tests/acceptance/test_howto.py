@@ -244,7 +244,7 @@ def test_fall_back_to_training(beside: Beside, artifact: bytes, tmp_path: Path) 
         server.wait_ready("als", deadline_s=180.0)
         assert_followed(page, server)
         stands_in = server.model("als")["load"]["fallback"]
-        assert (stands_in["source"], "source_not_found" in stands_in["because"]) == ("training:als_here", True)
+        assert (stands_in["source"], stands_in["because"]["type"]) == ("training:als_here", "source_not_found")
         files.files["/als.pkl"] = Served(artifact)
         server.wait_model("als", lambda model: "fallback" not in (model["load"] or {"fallback": 0}), "the source is back")
         assert server.predict("als", {"user_id": 1}).status == 200

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from models.base import Id
 from models.recent import Recent
@@ -23,9 +22,9 @@ _SAME_S = 1e-3
 """Databases round times: two interactions of a user with an item that are less apart are one that is met again."""
 
 
-class _Kept(NamedTuple):
-    recent: Recent
-    ts: float
+_Kept = tuple[Id, float, float, float]
+"""Item, weight, when it became known, when it was. A plain tuple: of those the garbage collector looks at none twice, and a hundred
+thousand of any other type would have it stop the event loop for a tenth of a second."""
 
 
 class RecentInteractions:
@@ -47,7 +46,7 @@ class RecentInteractions:
         for each in interactions:
             mine = self._kept.setdefault(each.user_id, [])
             self._kept.move_to_end(each.user_id)
-            mine.append(_Kept(Recent(each.item_id, each.weight, max(each.ts, now)), each.ts))
+            mine.append((each.item_id, each.weight, max(each.ts, now), each.ts))
             del mine[: -self._each]
         while len(self._kept) > self._most_users:
             self._kept.popitem(last=False)
@@ -64,13 +63,13 @@ class RecentInteractions:
                     continue
                 mine = self._kept[each.user_id] = []
                 self._kept.move_to_end(each.user_id, last=False)
-            is_known = any(kept.recent.item == each.item_id and abs(kept.ts - each.ts) < _SAME_S for kept in mine)
+            is_known = any(item == each.item_id and abs(ts - each.ts) < _SAME_S for item, _, _, ts in mine)
             if len(mine) < self._each and not is_known:
-                mine.insert(0, _Kept(Recent(each.item_id, each.weight, each.ts), each.ts))
+                mine.insert(0, (each.item_id, each.weight, each.ts, each.ts))
 
     def of(self, users: Iterable[Id]) -> Mapping[Id, Sequence[Recent]]:
         """What each of these users did, oldest first; users of whom nothing is known are left out."""
-        return {user: [kept.recent for kept in self._kept[user]] for user in users if user in self._kept}
+        return {user: [Recent(*kept[:3]) for kept in self._kept[user]] for user in users if user in self._kept}
 
     def joining(self, asked: Asked) -> Asked:
         """The question with what its users did lately; as it is where nothing is known of them."""

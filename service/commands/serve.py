@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -34,6 +35,9 @@ def run_server(settings: Settings, on_listening: Callable[[str], None] | None = 
     from service.server import serve
 
     set_up_logging(settings.server.log_format)
+    # What is imported stays: without this, each full collection would look at all of it, and hold the event loop for that long.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(serve(settings, on_listening=on_listening))
     except expected_errors() as error:

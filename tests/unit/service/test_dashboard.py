@@ -14,6 +14,7 @@ from service.routes.dashboard import CONTENT_SECURITY_POLICY
 from tests.support import ROOT
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import FakeRegistry
+from training.errors import TRAINING_FAILURES
 
 EVENTS_OF_LIFE = [kind.kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
 FOLDER = ROOT / "service" / "dashboard"
@@ -71,11 +72,14 @@ def test_what_the_page_names_is_there() -> None:
 
 
 def test_every_type_of_failure_has_its_advice() -> None:
-    assert sorted(re.findall(r"^  (\w+): \[\"", (FOLDER / "advice.js").read_text(), re.MULTILINE)) == sorted(FAILURES)
+    of_loads, _, of_runs = (FOLDER / "advice.js").read_text().partition("RUN_ADVICE")
+    advised, advised_of_runs = (re.findall(r"^  (\w+): \[\"", text, re.MULTILINE) for text in (of_loads, of_runs))
+    assert sorted(advised) == sorted(FAILURES)
+    assert set(TRAINING_FAILURES) <= set(advised_of_runs) <= {*TRAINING_FAILURES, *FAILURES}
 
 
 def test_every_word_of_a_life_is_known_to_the_page() -> None:
-    kinds = {kind for kind in EVENTS_OF_LIFE if kind not in ("", "progress", "phase")} | {"drain"}
+    kinds = {kind for kind in EVENTS_OF_LIFE if kind not in ("", "progress", "phase", "trained")} | {"drain"}
     assert sorted(re.findall(r'^  (\w+): "', (FOLDER / "inside.js").read_text(), re.MULTILINE)) == sorted(kinds)
     card = (FOLDER / "card.js").read_text()
     states = re.search(r"STATES = \{(.*?)\}", card)

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 MODEL_FILE = "model.safetensors"
 RECORD_FILE = "version.json"
 CURRENT, PINNED, LOCK, WITHDRAWN = "current", "pinned", "lock", "withdrawn"
@@ -29,6 +31,10 @@ STAGING = ".staging-"
 """What the folder of a version is called until it is whole."""
 VERSION_NAME = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 """A version's name: when its run was created (UTC), and six random hex digits. Names sort by age."""
+MOST_RECORD_BYTES = 4 << 20
+"""Of a record or a mark: a few kilobytes are usual, and the server reads them beside its answers."""
+_YEARS = (-62_135_596_800.0, 253_402_300_799.0)
+"""Times that are dates, Unix seconds: the years 1 to 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +73,32 @@ class BadRecord(ValueError):
 
 
 def record_in(folder: Path) -> PublishedVersion:
-    """The record that lies in a folder, published or staged. Raises BadRecord."""
+    """The record that lies in a folder, published or staged, each field of its kind; fields that are not known here are let be.
+
+    Raises BadRecord: who shows it need not ask again what it holds.
+    """
     try:
-        return PublishedVersion(**json.loads((folder / RECORD_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        record = msgspec.json.decode(_small(folder / RECORD_FILE), type=PublishedVersion)
+        verdict_cut = None if record.verdict is None else msgspec.convert(record.verdict.get("cut_at"), float | None)
+        times = [at for at in (record.trained_at, record.published_at, record.cut_at, verdict_cut) if at is not None]
+        if not all(_is_date(at) for at in times) or record.bytes < 0:
+            raise ValueError("a time or a size in it is none")
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BadRecord(f"{folder.name} has no record that can be read: {error}") from error
+    return record
+
+
+def _small(path: Path) -> bytes:
+    """What a file holds. Raises ValueError for one that is too long, OSError."""
+    with path.open("rb") as file:
+        content = file.read(MOST_RECORD_BYTES + 1)
+    if len(content) > MOST_RECORD_BYTES:
+        raise ValueError(f"{path.name} is longer than {MOST_RECORD_BYTES} bytes")
+    return content
+
+
+def _is_date(at: float) -> bool:
+    return _YEARS[0] <= at < _YEARS[1]
 
 
 class PublishedFolder:
@@ -124,8 +151,11 @@ class PublishedFolder:
     def withdrawn(self, version: str) -> Mapping[str, Any] | None:
         """Why a version was taken back ({"at", "type", "message"}); None where it was not."""
         try:
-            told = json.loads((self.path / WITHDRAWN / version).read_bytes())
-            return {"at": float(told["at"]), "type": str(told["type"]), "message": str(told["message"])}
+            told = json.loads(_small(self.path / WITHDRAWN / version))
+            at = float(told["at"])
+            if not _is_date(at):
+                raise ValueError("it says no time")
+            return {"at": at, "type": str(told["type"]), "message": str(told["message"])}
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, RecursionError):

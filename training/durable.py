@@ -40,7 +40,7 @@ def move(source: Path, target: Path) -> None:
 def point(link: Path, name: str) -> None:
     """The link leads to `name`, in its own folder, from now on: the one rename that switches. Raises OSError."""
     fresh = link.with_name(f"{_NEW}{link.name}")
-    fresh.unlink(missing_ok=True)
+    _delete(fresh)
     fresh.symlink_to(name)
     fresh.rename(link)
     sync(link.parent)
@@ -53,24 +53,30 @@ def remove(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """The folder is gone at once; a crash leaves only what `sweep` deletes. It need not be there. Raises OSError."""
+    """The folder is gone at once; a crash leaves only what `sweep` deletes. It need not be there, and may be a link. Raises OSError."""
     leaving = path.with_name(f"{_GONE}{path.name}")
-    shutil.rmtree(leaving, ignore_errors=True)
+    _delete(leaving)
     try:
         path.rename(leaving)
     except FileNotFoundError:
         return
     sync(path.parent)
-    shutil.rmtree(leaving)
+    _delete(leaving)
 
 
 def sweep(folder: Path) -> None:
     """Delete what functions of this module left in a folder when they were interrupted. Raises OSError."""
     for path in folder.iterdir():
-        if path.name.startswith(_GONE):
-            shutil.rmtree(path)
-        elif path.name.startswith(_NEW) or (path.name.startswith(".") and path.name.endswith(".partial")):
-            path.unlink(missing_ok=True)
+        if path.name.startswith((_GONE, _NEW)) or (path.name.startswith(".") and path.name.endswith(".partial")):
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    """Whatever has this name is gone, a link without what it leads to: somebody else may have put it there. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.bundle_file import open_bundle_file
-from loaders.published import PINNED, RECORD_FILE, BadRecord, PublishedFolder
+from loaders.published import MOST_RECORD_BYTES, PINNED, RECORD_FILE, BadRecord, PublishedFolder
 from tests.unit.training.published import TRAINING, name_of, published, record_of, staged
 from training.publish import (
     NoEarlierVersion,
@@ -234,6 +234,81 @@ def test_what_is_not_whole_is_not_published(store: Path, folder: PublishedFolder
     with pytest.raises(BadRecord):
         publish(store, TRAINING, staging, 5)
     assert folder.names() == [] and folder.current() is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"trained_at": "yesterday"},
+        {"published_at": 1e300},
+        {"published_at": None},
+        {"cut_at": -1e18},
+        {"bytes": "many"},
+        {"bytes": -1},
+        {"metrics": {"ndcg@10": {"deep": [None]}}},
+        {"metrics": [1]},
+        {"verdict": [1]},
+        {"verdict": {"cut_at": "soon"}},
+        {"verdict": {"cut_at": 1e300}},
+        {"notes": "x" * (MOST_RECORD_BYTES + 1)},
+    ],
+    ids=lambda forged: "-".join(forged) + (f"-{str(*forged.values())[:20]}"),
+)
+def test_a_record_that_is_forged_or_rotten_is_none(store: Path, folder: PublishedFolder, forged: dict[str, Any]) -> None:
+    version = published(store, 1).version
+    record = json.loads((folder.path / version / RECORD_FILE).read_text())
+    (folder.path / version / RECORD_FILE).write_text(json.dumps(record | forged))
+    with pytest.raises(BadRecord, match="no record that can be read"):
+        folder.record(version)
+
+
+def test_a_record_is_not_read_whole_where_it_is_endless(store: Path, folder: PublishedFolder) -> None:
+    version = published(store, 1).version
+    with (folder.path / version / RECORD_FILE).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(BadRecord, match="longer than"):
+        folder.record(version)
+
+
+def test_fields_of_a_newer_program_are_let_be(store: Path, folder: PublishedFolder) -> None:
+    record = published(store, 1)
+    path = folder.path / record.version / RECORD_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"of_tomorrow": 1}))
+    assert folder.record(record.version) == record
+
+
+@pytest.mark.parametrize("at", [1e300, float("nan"), -1e18])
+def test_a_mark_whose_time_is_none_still_takes_the_version_back(store: Path, folder: PublishedFolder, at: float) -> None:
+    version = published(store, 1).version
+    withdraw(store, TRAINING, version, FAILURE)
+    (folder.path / "withdrawn" / version).write_text(json.dumps({"at": at, "type": "x", "message": "y"}))
+    told = folder.withdrawn(version)
+    assert told is not None and told["type"] == "unknown"
+
+
+def test_what_somebody_put_into_the_folder_keeps_no_run_from_beginning(store: Path, folder: PublishedFolder, tmp_path: Path) -> None:
+    published(store, 1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    for name in (".gone-link", ".staging-link", ".new-link", ".link.partial"):
+        (folder.path / name).symlink_to(elsewhere)
+    (folder.path / ".gone-file").touch()
+    for name in (".new-current", ".folder.partial"):
+        (folder.path / name / "within").mkdir(parents=True)
+    clean(store, TRAINING)
+    assert sorted(path.name for path in folder.path.iterdir()) == [name_of(1), "current"]
+    assert (elsewhere / "kept").exists()
+
+
+def test_a_version_that_is_a_link_is_pruned_and_what_it_leads_to_stays(store: Path, folder: PublishedFolder, tmp_path: Path) -> None:
+    published(store, 1)
+    moved = tmp_path / "moved"
+    (folder.path / name_of(1)).rename(moved)
+    (folder.path / name_of(1)).symlink_to(moved)
+    published(store, 2, keep_versions=1)
+    assert folder.names() == [name_of(2)] and (moved / RECORD_FILE).is_file()
+    assert not any(path.name.startswith(".gone-") for path in folder.path.iterdir())
 
 
 def test_a_version_is_not_published_twice(store: Path, folder: PublishedFolder) -> None:

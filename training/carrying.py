@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from config.schema import Settings
-from loaders.errors import ChildCrashed, InternalError, LoadError
+from loaders.errors import ChildCrashed, DiskFull, InternalError, LoadError
 from loaders.process import to_the_end
 from loaders.published import STAGING, PublishedFolder, PublishedVersion
 from training import publish
 from training.arrangement import part_models_of, parts_of
 from training.errors import TrainingError
-from training.journal import Journal
+from training.journal import Journal, JournalUnavailable
 from training.lock import RunLock, SwitchBusy, switching
 from training.plan import Plan
 from training.process import Progress, ended, is_defect, told, train
@@ -75,6 +76,15 @@ async def switch(store: Path, training: str, work: Callable[[Path, str], T]) -> 
     return await to_the_end(asyncio.to_thread(alone))
 
 
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """A store that has no room, or cannot be written, is no defect of this program. Raises DiskFull."""
+    try:
+        yield
+    except (OSError, SwitchBusy, JournalUnavailable) as error:
+        raise DiskFull(f"the store cannot be used: {error}") from error
+
+
 class Carrier:
     """Carries runs of a store out, one at a time. on_change: called with a run whenever something of it changes."""
 
@@ -121,19 +131,19 @@ class Carrier:
 
     async def _carried_out(self, active: ActiveRun, progress: Progress) -> dict[str, Any]:
         run = self._changed(active, status=RunStatus.RUNNING, started_at=self._clock(), reason=None)
-        await switch(self._store, run.training, publish.clean)
-        await self._recorder.ask(Journal.forget_interactions, run.training)
-        last = await self._recorder.ask(Journal.last_compared, run.training)
-        plan = await asyncio.to_thread(self._planned, run, last)
+        with _store_errors():
+            await switch(self._store, run.training, publish.clean)
+            await self._recorder.ask(Journal.forget_interactions, run.training)
+            last = await self._recorder.ask(Journal.last_compared, run.training)
+            plan = await asyncio.to_thread(self._planned, run, last)
         await train(plan, active.lock.fd, progress, partial(self._hear, active))
         active.run = ended(active.run, progress.outcome)
         outcome = progress.outcome.get("outcome")
         if outcome == "accepted":
             return await self._published(active)
-        statuses = {"refused": RunStatus.REFUSED, "skipped": RunStatus.SKIPPED}
-        if outcome not in statuses:
+        if outcome not in _ENDINGS:
             raise ChildCrashed(f"the training process told an outcome that is none: {str(outcome)[:100]}")
-        return {"status": statuses[outcome]}
+        return {"status": _ENDINGS[outcome]}
 
     def _planned(self, run: Run, last: Run | None) -> Plan:
         settings = self._settings.training[run.training]
@@ -169,7 +179,8 @@ class Carrier:
         run = self._changed(active, phase="publishing", step=None, progress=None)
         staging = PublishedFolder(self._store, run.training).path / f"{STAGING}{run.id}"
         keep = self._settings.store.keep_versions
-        record = await switch(self._store, run.training, partial(publish.publish, staging=staging, keep_versions=keep))
+        with _store_errors():
+            record = await switch(self._store, run.training, partial(publish.publish, staging=staging, keep_versions=keep))
         serving = await asyncio.to_thread(PublishedFolder(self._store, run.training).current)
         reasons = [] if serving == record.version else [f"published, but {serving} is pinned and goes on serving"]
         target = self._settings.training[run.training].publish_to

@@ -23,6 +23,8 @@ from training.telling import Secrets, Telling, Wire, log_to_stdout
 
 _SAMPLE_S = 0.05
 _OPEN_FILES = 256
+_STORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Of a store that has no room or cannot be written."""
 _INSTALL = 'pip install "holdfast[train]"'
 
 
@@ -81,8 +83,8 @@ def described(error: BaseException) -> tuple[str, str, dict[str, Any]]:
         return str(type), str(error)[:2000], detail
     if isinstance(error, ModuleNotFoundError):
         return "missing_library", f"{error.name} is not installed: {_INSTALL}", {"libraries": [error.name]}
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "disk_full", f"no room in the store: {error}"[:500], {}
+    if isinstance(error, OSError) and error.errno in _STORE:  # readers of data say themselves what failed
+        return "disk_full", f"the store cannot be written: {error}"[:500], {}
     text = "".join(traceback.format_exception(error))[-4000:]
     return "child_crashed", f"{error.__class__.__name__}: {error}"[:500], {"traceback": text}
 

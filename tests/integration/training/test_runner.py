@@ -439,6 +439,20 @@ async def test_a_store_that_cannot_be_written_is_said(settings: Settings, tmp_pa
     await runner.aclose()
 
 
+@pytest.mark.parametrize("name", ["switch.lock", "current"])
+async def test_a_store_that_fails_while_it_trains_is_said_and_no_defect(
+    settings: Settings, runner_of: RunnerOf, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    runner = await runner_of()
+    (settings.store.path / "als" / name).mkdir(parents=True)
+    run = await ended(runner, "als")
+    assert run.status is RunStatus.FAILED and run.failure is not None and run.failure["type"] == "disk_full"
+    assert "the store cannot be used" in run.failure["message"] and "Is a directory" in run.failure["message"]
+    assert "defect" not in caplog.text
+    (settings.store.path / "als" / name).rmdir()
+    assert (await ended(runner, "als")).status is RunStatus.PUBLISHED
+
+
 async def test_without_a_training_nothing_is_made(tmp_path: Path) -> None:
     runner = Runner(Settings(store=StoreSettings(path=tmp_path / "store")))
     await runner.open()

@@ -51,6 +51,8 @@ def memory() -> PrivateMemory:
         (MemoryError("3 GiB"), "memory_cap_exceeded", ""),
         (OSError(errno.ENOMEM, "no"), "memory_cap_exceeded", ""),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full", "No space left"),
+        (OSError(errno.EROFS, "Read-only file system"), "disk_full", "cannot be written: [Errno 30] Read-only"),
+        (PermissionError(errno.EACCES, "Permission denied"), "disk_full", "Permission denied"),
         (ModuleNotFoundError("No module named 'implicit'", name="implicit"), "missing_library", 'pip install "holdfast[train]"'),
         (ZeroDivisionError("by zero"), "child_crashed", "ZeroDivisionError: by zero"),
     ],

@@ -136,12 +136,6 @@ class Overloaded(Problem):
     status, slug, title = 429, "overloaded", "Too many calls at the same time"
 
 
-class NotImplementedHere(Problem):
-    """The address is known, but this version does not do it."""
-
-    status, slug, title = 501, "not-implemented", "Not implemented"
-
-
 class NotTakenHere(Problem):
     """No table takes interactions, as it is configured."""
 

@@ -1,6 +1,7 @@
 """docs/reference/training.md, from the table of trainers and what each declares: `python -m training.trainers.reference` prints it.
 
-Covers: the algorithms, and what a run does with any of them. Does not cover: settings of a training (`config.reference`), words of the command line (`service.reference`).
+Covers: the algorithms, and what a run does with any of them. Does not cover: settings of a
+training (`config.reference`), words of the command line (`service.reference`).
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ folder, which dies with its last holder. It is asked for by `holdfast train`, `P
    did after the version had learned is folded into their answers.
 4. **The artifact is written**, and that file is opened again as the server would open it. What is measured is what will serve.
 5. **Measured** over the whole catalogue, without what users have already: precision, recall, NDCG and MAP at the gate's depth
-   (10 unless it has another), the share of users with a hit and of items that are ever answered; beside the most popular items, and beside the version
-   that serves on what neither has learned from.
+   (10 unless it has another), the share of users with a hit and of items that are ever answered; beside the most popular items, and
+   beside the version that serves on what neither has learned from.
 6. **The gate**, and if it lets the candidate pass, publishing.
 
 A run ends as `published`, `refused`, `skipped`, `failed`, `cancelled` or, where its process vanished, `crashed`. `GET /training/runs` has
@@ -78,8 +79,9 @@ them all, the latest 1,000 of each training, with parameters, figures, verdict, 
 
 ## The gate
 
-The `gate` of a training is a table of `metric` (`precision@K`, `recall@K`, `ndcg@K` or `map@K`; `{GATE["metric"]}`), `minimum`
-({GATE["minimum"]:g}), `tolerance` ({GATE["tolerance"]:g}) and `popular` ({GATE["popular"]:g}); in brackets what holds without a word. A candidate is refused
+The `gate` of a training is a table of `metric` (`precision@K`, `recall@K`, `ndcg@K` or `map@K`; `{GATE["metric"]}`),
+`minimum` ({GATE["minimum"]:g}), `tolerance` ({GATE["tolerance"]:g}) and `popular` ({GATE["popular"]:g}); in brackets what holds
+unless it is given. A candidate is refused
 
 - by the rule `minimum`, if the metric is below it;
 - by the rule `popular`, if the metric is less than so many times that of the most popular items; or, where something serves, not
@@ -103,7 +105,7 @@ In the store:
 | `<training>/pinned` | a link, only after a rollback: nothing but a command switches while it is there |
 | `<training>/withdrawn/<version>` | why a version was taken back after it was published |
 | `<training>/lock` | held by who trains or publishes |
-| `training.db` | the journal of runs |
+| training.db | the journal of runs |
 
 A version is written whole and fsynced under another name, and then renamed. The newest `[store] keep_versions` stay, and the current
 and the pinned one besides. A model with `source = "training:NAME"` takes what is current; every training that no model

@@ -14,7 +14,7 @@ def test_the_page_is_current() -> None:
 def test_every_algorithm_and_parameter_is_on_it() -> None:
     text = page()
     for algorithm in TRAINERS:
-        section = text.partition(f"### `{algorithm}`\n")[2].partition("\n###")[0]
+        section = text.partition(f"### `{algorithm}`\n")[2].partition("\n##")[0]
         assert section.count("\n| `") == len(open_trainer(algorithm).parameters)
         for name in open_trainer(algorithm).parameters:
             assert f"| `{name}` |" in section

@@ -18,6 +18,8 @@ MOST_FEATURES = 1 << 24
 """Columns of sparse features: a profile is a dense vector of them."""
 _CHUNK = 1 << 21
 """Numbers that are brought to float64 at once: bounds the private memory to some 32 MiB."""
+_BLOCK = 1 << 16
+"""Numbers of a block of pairs: what is worked on at once stays in the cache."""
 _EPS = float(np.finfo(np.float64).eps)
 
 Weights = NDArray[np.float64]
@@ -108,15 +110,26 @@ class SparseFeatures:
 
     def pairs(self, rows: Rows, at: Rows) -> NDArray[np.float64]:
         others = self._matrix.take(at)
-        profile = np.zeros(self._width)
+        columns, places = np.unique(others.indices, return_inverse=True)  # what the others do not have adds nothing
+        others = others._replace(indices=places.astype(np.int64))
         found = np.empty((len(rows), len(at)))
-        for line, row in zip(found, rows.tolist(), strict=True):
-            columns, values = self._matrix.row(row)
-            profile[columns] = values.astype(np.float64) * float(self._scale[row])
-            line[:] = others.dot(profile)
-            profile[columns] = 0.0
+        step = max(1, _BLOCK // max(1, len(columns), len(places)))
+        for begin in range(0, len(rows), step):
+            some = rows[begin : begin + step]
+            found[begin : begin + step] = others.dots(self._profiles(some, columns))
         found *= self._scale[at]
         return found
+
+    def _profiles(self, rows: Rows, columns: NDArray[np.integer]) -> NDArray[np.float64]:
+        """(rows, columns) the items of length 1, of some ascending columns."""
+        mine = self._matrix.take(rows)
+        owners = np.repeat(np.arange(len(rows)), np.diff(mine.indptr))
+        places = np.searchsorted(columns, mine.indices)
+        is_there = np.isin(mine.indices, columns)
+        values = mine.data.astype(np.float64) * self._scale[rows].astype(np.float64)[owners]
+        profiles = np.zeros((len(rows), len(columns)))
+        profiles[owners[is_there], places[is_there]] = values[is_there]
+        return profiles
 
     def alike(self, rows: Rows) -> NDArray[np.float64]:
         return self.pairs(rows, rows)

@@ -17,6 +17,7 @@ from models.base import InvalidQuery, Query, Ranking, UnknownEntity
 from models.bundle import BadBundle, Bundle
 from models.ids import pack_ids
 from models.neighbours.features import MOST_FEATURES
+from models.neighbours.relations import open_relation
 from models.neighbours.score import NeighbourScorer, open_scorer, warm
 from models.recommender import _PER_ID
 
@@ -122,6 +123,17 @@ def test_similar_items_and_what_contributes(kind: str) -> None:
     np.testing.assert_allclose(scorer.similarities(rows), wanted[np.ix_(rows, rows)], atol=1e-12)
 
 
+@given(matrix=features(), block=st.integers(1, 300), data=st.data())
+@settings(deadline=None)
+def test_how_alike_some_items_are_to_some_others(matrix: NDArray[Any], block: int, data: st.DataObject) -> None:
+    some, others = (np.array(data.draw(st.lists(st.integers(0, len(matrix) - 1), max_size=9)), np.int64) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.neighbours.features._BLOCK", block)
+        for kind in ("features", "sparse features"):
+            found = open_relation(bundle_of(kind, matrix), len(matrix)).pairs(some, others)
+            np.testing.assert_allclose(found, cosines(matrix)[np.ix_(some, others)], atol=1e-7)
+
+
 def test_features_of_float32_are_ranked_as_in_float64() -> None:
     matrix = np.random.default_rng(2).normal(size=(3000, 40)).astype("f4")
     matrix[1500:] = matrix[:1500] * 2  # the same directions: equal but for rounding
@@ -151,6 +163,7 @@ def test_many_items_are_scored_in_parts(kind: str, monkeypatch: pytest.MonkeyPat
     query = Query(liked=[1001, 1005], k=40, explain=True, diversity=0.5)
     whole = scorer_of(kind, matrix).recommend(query)
     monkeypatch.setattr("models.neighbours.features._CHUNK", 20)
+    monkeypatch.setattr("models.neighbours.features._BLOCK", 900)
     monkeypatch.setattr("models.sparse._CHUNK", 7)
     (answer,), (wanted,) = scorer_of(kind, matrix).recommend(query), whole
     assert isinstance(answer, Ranking) and isinstance(wanted, Ranking)

@@ -38,6 +38,10 @@ def test_products_and_chosen_rows(matrix: Any, chunk: int, data: st.DataObject) 
         patch.setattr("models.sparse._CHUNK", chunk)
         found = sparse.dot(vector)
         np.testing.assert_allclose(found, matrix @ vector, atol=1e-12)
+        vectors = np.random.default_rng(chunk).normal(size=(data.draw(st.integers(0, 5)), matrix.shape[1]))
+        together = sparse.dots(vectors)
+        assert together.shape == (len(vectors), matrix.shape[0])
+        assert together.tolist() == [sparse.dot(each).tolist() for each in vectors]  # to the bit, too
         rows = np.array(data.draw(st.lists(st.integers(0, matrix.shape[0] - 1), max_size=9)), np.int64)
         some = sparse.take(rows)
         assert some.dot(vector).tolist() == found[rows].tolist()  # to the bit: a row is summed by itself

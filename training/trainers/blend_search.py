@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ _SHORT = (1, 2, 4, 8, 16)
 _LEAST_DEPTH = 10
 _MOST_USERS, _LEAST_USERS, _MOST_SCORES = 2_000, 100, 40_000_000
 """Users that are asked, fewer of a large catalogue: bounds the time."""
+_SCORES_AT_ONCE = 1 << 18
+"""Scores of each part that are computed at once: bounds their memory to some 10 MiB, and lets progress move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Line:
         return Blending(self.cold, collaborative, default_lambda, warm, self.length)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cases:
     """Whom was asked for. history: (cases,) items they were asked with; gains: (cases, len(SHARES)) what each share is worth."""
 
@@ -66,13 +69,22 @@ class Cases:
 
     def worth(self, line: Line) -> float:
         """Mean gain along a line; between two shares the gain is taken to be straight."""
+        lengths, totals = self._by_length
         blending = line.blending(1.0)
-        shares = np.array([blending.content_share(int(length)) for length in self.history.tolist()])
+        shares = np.array([blending.content_share(length) for length in lengths])
         at = np.clip(np.searchsorted(SHARES, shares, side="right") - 1, 0, len(SHARES) - 2)
         grid = np.array(SHARES)
         way = (shares - grid[at]) / (grid[at + 1] - grid[at])
-        cases = np.arange(len(at))
-        return float(((1.0 - way) * self.gains[cases, at] + way * self.gains[cases, at + 1]).mean())
+        each = np.arange(len(at))
+        return float(((1.0 - way) * totals[each, at] + way * totals[each, at + 1]).sum() / len(self.history))
+
+    @cached_property
+    def _by_length(self) -> tuple[list[int], NDArray[np.float64]]:
+        """Lengths of history, and the sums of the gains of each: hundreds of lines are tried on thousands of cases."""
+        lengths, which = np.unique(self.history, return_inverse=True)
+        totals = np.zeros((len(lengths), len(SHARES)))
+        np.add.at(totals, which, self.gains)
+        return lengths.tolist(), totals
 
 
 def best_line(cases: Cases, lines: Sequence[Line]) -> Line:
@@ -115,45 +127,61 @@ def _trained_again(role: str, record: PublishedVersion, ask: Ask, train: Dataset
     return found
 
 
+class _Case(NamedTuple):
+    """subject: whom both parts, or the only one that can, are asked for. target: row of what was held out; had: rows, -1 for none."""
+
+    subject: Subject
+    target: int
+    had: NDArray[np.int64]
+
+
 def _asked(parts: Mapping[str, Recommender], parted: Split, seed: int, on_progress: OnProgress) -> Cases:
-    alone = {role: _only(role, parts) for role in (CONTENT, COLLABORATIVE)}
-    catalogue = alone[CONTENT].items
+    hybrid = HybridScorer(Bundle("hybrid", {}, Blending().to_meta())).bind(parts, dict.fromkeys(parts, ""))
+    held, seen = parted.held, parted.seen
     user_ids, item_ids = parted.train.user_ids, parted.train.item_ids
-    rows = np.array([-1 if (row := catalogue.row(id)) is None else row for id in item_ids], np.int64)
+    rows = np.array([-1 if (row := hybrid.items.row(id)) is None else row for id in item_ids], np.int64)
     depth = max(_LEAST_DEPTH, len(item_ids) // 10)
     rng = np.random.default_rng(seed)
     history, gains = [], []
-    count = len(parted.held.users)
-    for at, user in enumerate(parted.held.users.tolist()):
-        target = rows[parted.held.items[parted.held.indptr[at]]]
-        had = rows[parted.seen.indices[parted.seen.indptr[user] : parted.seen.indptr[user + 1]]]
-        if target >= 0:
-            for length, scores in _both(alone, user_ids[user], had[had >= 0], rng):
-                history.append(length)
-                gains.append(gains_of(scores, int(target), had, depth))
-        if at % 64 == 0 or at + 1 == count:
-            on_progress("searching content_weight", at + 1, count)
+    count, step = len(held.users), max(1, _SCORES_AT_ONCE // max(1, hybrid.items.count))
+    for begin in range(0, count, step):
+        cases = []
+        for at, user in enumerate(held.users[begin : begin + step].tolist(), begin):
+            target = int(rows[held.items[held.indptr[at]]])
+            had = rows[seen.indices[seen.indptr[user] : seen.indptr[user + 1]]]
+            if target >= 0:
+                cases += [_Case(subject, target, had) for subject in _subjects(hybrid, user_ids[user], had[had >= 0], rng)]
+        for case, scores in zip(cases, of_both(hybrid, [case.subject for case in cases]), strict=True):
+            history.append(len(case.subject.history))
+            gains.append(gains_of(scores, case.target, case.had, depth))
+        on_progress("searching content_weight", min(count, begin + step), count)
     return Cases(np.array(history, np.int64), np.array(gains).reshape(-1, len(SHARES)))
 
 
-def _only(role: str, parts: Mapping[str, Recommender]) -> BoundHybrid:
-    """The hybrid in which only one part counts."""
-    content = float(role == CONTENT)
-    meta = Blending(content, 1.0 - content).to_meta()
-    return HybridScorer(Bundle("hybrid", {}, meta)).bind(parts, dict.fromkeys(parts, ""))
-
-
-def _both(
-    alone: Mapping[str, BoundHybrid], user: Id, had: NDArray[np.int64], rng: np.random.Generator
-) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Length of history, and scores of all items by content and by the collaborative part: of a user, and of someone new like them."""
-    known: list[Subject] = [subject for each in alone.values() if (subject := each.user(user)) is not None]
-    if len(known) == len(alone):
-        yield len(known[0].history), [each.scores([subject])[0] for each, subject in zip(alone.values(), known, strict=True)]
+def _subjects(hybrid: BoundHybrid, user: Id, had: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Subject]:
+    """A user, and someone new like them."""
+    known = hybrid.user(user)
+    if known is not None:
+        yield known
     lengths = [length for length in _SHORT if length <= len(had)]
     if lengths:
-        some = np.sort(rng.choice(had, rng.choice(lengths), replace=False))
-        yield len(some), [each.scores([each.liking(some)])[0] for each in alone.values()]
+        yield hybrid.liking(np.sort(rng.choice(had, rng.choice(lengths), replace=False)))
+
+
+def of_both(hybrid: BoundHybrid, subjects: Sequence[Subject]) -> Iterator[list[NDArray[Any]]]:
+    """Of each subject the scores of all items by content alone, and by the collaborative part alone.
+
+    An item that only the other part knows scores 0 there, as it does in a blend; where one part cannot answer the other does alone.
+    """
+    lines = {role: hybrid.scores([_only(role, subject) for subject in subjects]) for role in (CONTENT, COLLABORATIVE)}
+    for content, collaborative in zip(lines[CONTENT], lines[COLLABORATIVE], strict=True):
+        is_known = np.isfinite(content) | np.isfinite(collaborative)
+        yield [np.where(np.isfinite(line), line, np.where(is_known, 0.0, -np.inf)) for line in (content, collaborative)]
+
+
+def _only(role: str, subject: Subject) -> Subject:
+    terms = [term for term in subject.state if term.role == role] or subject.state
+    return replace(subject, state=tuple(replace(term, weight=1.0) for term in terms))
 
 
 def gains_of(scores: list[NDArray[Any]], target: int, had: NDArray[np.int64], depth: int) -> list[float]:

@@ -13,8 +13,9 @@ import pytest
 from models.bundle import Bundle
 from models.hybrid.score import HybridScorer
 from tests.contracts.learning import KINDS, ask_for, data, fit, grouped, learn, publish
+from tests.unit.models.hybrids import USERS, Parts
 from training.errors import PartUnpublished, Untrainable
-from training.trainers.blend_search import LENGTHS, SHARES, Cases, Line, best_line, gains_of, lines
+from training.trainers.blend_search import LENGTHS, SHARES, Cases, Line, best_line, gains_of, lines, of_both
 from training.trainers.hybrid import FALLBACK
 
 
@@ -59,6 +60,24 @@ def test_a_blend_is_worth_where_it_ranks_what_was_held_out_among_what_is_new() -
         assert found[SHARES.index(share)] == pytest.approx(1.0 / np.log2(place + 2.0))
     assert gains_of([content, collaborative], 1, np.array([0]), 2)[0] == 0.0
     assert gains_of([content, collaborative], 4, np.array([0]), 5) == [0.0] * len(SHARES)
+
+
+def test_what_is_blended_is_what_a_hybrid_of_that_share_answers() -> None:
+    """Items of one part alone, and a user of whom content knows nothing, among them."""
+    parts = Parts.made()
+    every = parts.bind()
+    liked = [np.array([4]), np.array([7, 12]), np.array([25])]  # 25 is an item of content alone
+    subjects = [*(every.user(user) for user in range(USERS)), *(every.liking(rows) for rows in liked)]
+    found = list(of_both(every, [subject for subject in subjects if subject is not None]))
+    assert len(found) == len(subjects)
+    for share in (0.0, 0.3, 1.0):
+        hybrid = parts.bind(content_weight=share, collaborative_weight=1.0 - share)
+        asked = [*(hybrid.user(user) for user in range(USERS)), *(hybrid.liking(rows) for rows in liked)]
+        for subject, (content, collaborative) in zip(asked, found, strict=True):
+            assert subject is not None
+            with np.errstate(invalid="ignore"):
+                blended = share * content + (1.0 - share) * collaborative
+            np.testing.assert_allclose(np.where(np.isfinite(blended), blended, -np.inf), hybrid.scores([subject])[0], atol=1e-12)
 
 
 # -- the trainer --------------------------------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
+from training.addresses import HIDDEN, secrets_of
 from training.runs import PHASES
 
 PROGRESS_S = 0.2
-_HIDDEN = "***"
 log = logging.getLogger("holdfast.training")
 
 
@@ -62,16 +61,13 @@ class Secrets:
     """Texts that are shown nowhere: the address of the data and what is secret in it."""
 
     def __init__(self, url: str) -> None:
-        try:
-            password = urlsplit(url).password
-        except ValueError:
-            password = None
-        self._hidden = [url, *([password, unquote(password)] if password else [])] if password else []
+        secrets = secrets_of(url)
+        self._hidden = (url, *secrets) if secrets else ()
 
     def hide(self, text: str) -> str:
         """The text without them."""
         for secret in self._hidden:
-            text = text.replace(secret, _HIDDEN)
+            text = text.replace(secret, HIDDEN)
         return text
 
 

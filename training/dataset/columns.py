@@ -11,6 +11,7 @@ Covers: the tables that are read and the columns that each must and may have. Do
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from training.errors import BadData
 
 CATEGORY_COLUMNS = ("category", "categories", "genres")
 """Columns of items that hold categories; several in one text are separated by | or ;."""
+_SHOWN = 80
+"""Characters of a name in messages: a header may be anything."""
 
 
 class Table(StrEnum):
@@ -43,7 +46,7 @@ class Place(NamedTuple):
 
     def problem(self, message: str, *, column: str = "", row: int | None = None) -> BadData:
         """What is wrong there; rows count from 1."""
-        at = [self.name, *([f"column {column}"] if column else []), *([] if row is None else [f"row {row}"])]
+        at = [self.name, *([f"column {column[:_SHOWN]}"] if column else []), *([] if row is None else [f"row {row}"])]
         return BadData(f"{', '.join(at)}: {message}")
 
 
@@ -59,7 +62,7 @@ class Columns:
         """Position of a column that must be there. Raises BadData."""
         found = self.optional(name)
         if found is None:
-            told = ", ".join(self.names[:20]) or "none"
+            told = ", ".join(known[:_SHOWN] for known in self.names[:20]) or "none"
             raise self.place.problem(f"there is no column {name}, only: {told}. Name one so (in SQL: AS {name})")
         return found
 
@@ -73,10 +76,11 @@ class Columns:
     def others(self, *taken: int) -> list[int]:
         """Positions of all other columns. Raises BadData where two have one name or one has none."""
         found = [at for at in range(len(self.names)) if at not in taken]
+        count = Counter(self.names[at] for at in found)
         for at in found:
             if not self.names[at].strip():
                 raise self.place.problem(f"column {at + 1} has no name")
-            if sum(self.names[at] == self.names[other] for other in found) > 1:
+            if count[self.names[at]] > 1:
                 raise self.place.problem("there are two columns of this name: ask for each by name instead of *", column=self.names[at])
         return found
 

@@ -21,6 +21,7 @@ from training.dataset.columns import Place
 
 EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
 """Times that are dates, Unix seconds: the years 1 to 9999."""
+_BEYOND_64_BITS = float(1 << 63)
 _SHOWN = 60
 
 
@@ -125,16 +126,19 @@ def number(value: Any, refusal: Callable[[], Exception]) -> float:
 def plain(value: Any) -> Any:
     """A value of an item's column as answers can carry it: bool, int, float, text, list of text, None.
 
-    Decimals are numbers, times ISO 8601, other kinds as they are written; bytes stay bytes, which no answer carries.
+    Decimals are numbers, whole ones of more than 64 bits floats, times ISO 8601, other kinds as they are written; bytes stay bytes,
+    which no answer carries.
     """
     if value is None or isinstance(value, bool | int | str | bytes):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
-        if not value.is_finite():
+        number = float(value) if value.is_finite() else math.nan
+        if not math.isfinite(number):
             return None
-        return int(value) if value == int(value) and value.as_tuple().exponent >= 0 else float(value)  # type: ignore[operator]
+        is_whole = value.as_tuple().exponent >= 0 and abs(number) < _BEYOND_64_BITS  # type: ignore[operator]
+        return int(value) if is_whole else number
     if isinstance(value, list | tuple):
         return [str(each) for each in value if each is not None]
     return value.isoformat() if isinstance(value, datetime | date) else str(value)

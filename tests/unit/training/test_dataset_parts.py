@@ -119,9 +119,10 @@ def test_what_is_no_time_is_named_with_its_row(given: Any) -> None:
 
 @pytest.mark.parametrize(
     ("given", "plain"),
-    [(Decimal("3.50"), 3.5), (Decimal(3), 3), (Decimal("NaN"), None), (math.inf, None),
+    [(Decimal("3.50"), 3.5), (Decimal(3), 3), (Decimal("NaN"), None), (Decimal("sNaN"), None), (math.inf, None),
+     (Decimal(1 << 62), 1 << 62), (Decimal(1 << 70), float(1 << 70)), (Decimal("-1e130000"), None),
      (date(2026, 1, 2), "2026-01-02"), (["a", None, 1], ["a", "1"])],
-    ids=["decimal", "whole", "nan", "infinite", "date", "list"],
+    ids=["decimal", "whole", "nan", "signalling", "infinite", "62-bits", "70-bits", "endless", "date", "list"],
 )  # fmt: skip
 def test_values_that_answers_carry(given: Any, plain: Any) -> None:
     assert values.plain(given) == plain and type(values.plain(given)) is type(plain)
@@ -188,3 +189,31 @@ def test_a_scheme_that_is_not_known_is_refused() -> None:
 
     with pytest.raises(BadData, match="names no database"):
         open_reader(DataSettings(url="mysql://x/y"))
+
+
+class CountedName(str):
+    """A name that counts how often any is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_header_of_many_columns_is_not_compared_each_with_each() -> None:
+    CountedName.compared = 0
+    columns = Columns([CountedName(f"column {number}") for number in range(2000)], Place("items.csv"))
+    assert len(columns.others(0)) == 1999
+    assert CountedName.compared < 20_000
+
+
+def test_names_of_columns_that_are_a_megabyte_long_are_cut_in_messages() -> None:
+    with pytest.raises(BadData, match="there is no column item_id, only: xxx") as found:
+        Columns(["x" * (1 << 20)] * 30, Place("items.csv")).needed("item_id")
+    assert len(found.value.message) < 3000
+    with pytest.raises(BadData, match="two columns") as found:
+        Columns(["x" * (1 << 20)] * 2, Place("items.csv")).others()
+    assert len(found.value.message) < 300

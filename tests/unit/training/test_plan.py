@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from config.schema import GIB, DataSettings, TrainingSettings
+from training.addresses import without_password
 from training.plan import Plan, limits
 from training.runs import PHASES
 from training.telling import PROGRESS_S, Secrets, Telling
@@ -62,10 +63,19 @@ def test_limits_follow_the_settings() -> None:
         ("postgresql://ada:s%40cret@db/shop", "s@cret or s%40cret", "*** or ***"),
         ("sqlite:////srv/data.db", "no such table in sqlite:////srv/data.db", "no such table in sqlite:////srv/data.db"),
         ("postgresql://[", "bad address", "bad address"),
+        ("postgresql://ada@db/shop?password=s%40cret+x&a=b", "s%40cret+x, s@cret+x or s@cret x", "***, *** or ***"),
+        ("postgresql:///shop?user=ada&PassWord=secret", "of secret", "of ***"),
+        ("postgresql://ada@db/shop?sslpassword=secret", "of secret", "of ***"),
+        ("postgresql://ada:secret@db/shop?host=/run/a@b", "password secret, host /run/a@b", "password ***, host /run/a@b"),
+        ("postgresql://ada:se/cr?et@db/shop", "of se/cr?et", "of ***"),
+        ("postgresql://ada:se@cret@db/shop", "of se@cret", "of ***"),
+        ("postgresql://ada@db/shop?application_name=secret", "of secret", "of secret"),
     ],
 )
 def test_what_is_secret_in_an_address_is_hidden(url: str, text: str, shown: str) -> None:
     assert Secrets(url).hide(text) == shown
+    if url not in text:  # an address itself is told without its password
+        assert without_password(text, url) == shown
 
 
 class Wire:

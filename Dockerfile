@@ -1,6 +1,6 @@
 # The server alone:   docker build -t holdfast .
 # With scikit-learn:  docker build -t holdfast --build-arg EXTRAS=sklearn .   (hosted models need it, other families do not)
-# With the demo's:    docker build -t holdfast --build-arg EXTRAS=train .     (scikit-learn too)
+# To train in it:     docker build -t holdfast --build-arg EXTRAS=train .     (and for the demo; scikit-learn too)
 # Run:                docker run --init -p 8000:8000 -v holdfast:/var/lib/holdfast \
 #                       -v ./holdfast.toml:/etc/holdfast/holdfast.toml:ro -e ADMIN_LOAD_TOKEN holdfast
 # --init: a container's first process inherits orphans, and Holdfast waits only for its own children.

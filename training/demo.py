@@ -25,7 +25,7 @@ from training.whole_files import whole_file
 TRAININGS = (
     TrainingSettings("als", algorithm="als", parameters={"factors": 64}),
     TrainingSettings("content", algorithm="content"),
-    TrainingSettings("features", algorithm="features", parameters={"factors": 32}),
+    TrainingSettings("features", algorithm="features", parameters={"factors": 32, "regularization": 150.0}),
     TrainingSettings(
         HYBRID,
         algorithm=HYBRID,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.client.blocking import Holdfast
 from service.client.errors import (
+    AlreadyTraining,
     AnswerTooSlow,
     HoldfastError,
     InvalidAnswer,
@@ -20,10 +21,12 @@ from service.client.errors import (
     ModelLoading,
     ModelUnknown,
     NoEarlierVersion,
+    NotTrainedHere,
     Overloaded,
     RequestRefused,
     ServerFailed,
     ServerUnavailable,
+    TrainingFailed,
     Unauthorized,
     UnknownEntity,
 )
@@ -42,6 +45,7 @@ from service.client.results import (
     Recommendations,
     ServerStatus,
     StoryLine,
+    TrainingRun,
     UserResult,
     Versions,
 )
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from service.client.asynchronous import AsyncHoldfast
 
 __all__ = [
+    "AlreadyTraining",
     "AnswerTooSlow",
     "AsyncHoldfast",
     "BatchRecommendations",
@@ -68,6 +73,7 @@ __all__ = [
     "ModelStatus",
     "ModelUnknown",
     "NoEarlierVersion",
+    "NotTrainedHere",
     "Overloaded",
     "Predictions",
     "Progress",
@@ -79,6 +85,8 @@ __all__ = [
     "ServerUnavailable",
     "Snapshot",
     "StoryLine",
+    "TrainingFailed",
+    "TrainingRun",
     "Transition",
     "Unauthorized",
     "UnknownEntity",

@@ -28,6 +28,7 @@ from service.client.results import (
     Predictions,
     Recommendations,
     ServerStatus,
+    TrainingRun,
     Versions,
 )
 from service.client.waiting import OnProgress, Rules
@@ -125,6 +126,14 @@ class AsyncHoldfast:
         """See `Holdfast.versions`."""
         return await self._run(self._calls.versions(name))
 
+    async def runs(self, training: str | None = None, limit: int | None = None) -> list[TrainingRun]:
+        """See `Holdfast.runs`."""
+        return await self._run(self._calls.runs(training, limit))
+
+    async def run(self, id: str) -> TrainingRun:
+        """See `Holdfast.run`."""
+        return await self._run(self._calls.run(id))
+
     async def status(self) -> ServerStatus:
         """See `Holdfast.status`."""
         return await self._run(self._calls.status())
@@ -194,6 +203,20 @@ class AsyncHoldfast:
     async def activate(self, name: str, version: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
         """See `Holdfast.activate`."""
         return await self._run(self._calls.activate(name, version, wait, on_progress))
+
+    async def train(
+        self, name: str, *, force: bool = False, by: str | None = None, wait: Wait = False, on_progress: OnProgress | None = None
+    ) -> TrainingRun:
+        """See `Holdfast.train`."""
+        return await self._run(self._calls.train(name, force, by, wait, on_progress))
+
+    async def train_all(self, *, force: bool = False, by: str | None = None) -> list[TrainingRun]:
+        """See `Holdfast.train_all`."""
+        return await self._run(self._calls.train_all(force, by))
+
+    async def cancel_run(self, id: str, *, by: str | None = None) -> TrainingRun:
+        """See `Holdfast.cancel_run`."""
+        return await self._run(self._calls.cancel_run(id, by))
 
     async def clear(self, name: str | None = None) -> Cleared:
         """See `Holdfast.clear`."""

@@ -29,6 +29,7 @@ from service.client.results import (
     Predictions,
     Recommendations,
     ServerStatus,
+    TrainingRun,
     Versions,
 )
 from service.client.waiting import OnProgress, Rules
@@ -148,6 +149,14 @@ class Holdfast:
         """The kept versions of a model. Raises ModelUnknown."""
         return self._run(self._calls.versions(name))
 
+    def runs(self, training: str | None = None, limit: int | None = None) -> list[TrainingRun]:
+        """Training runs, newest first: of one training, or of all. `limit` is 50 unless it is given."""
+        return self._run(self._calls.runs(training, limit))
+
+    def run(self, id: str) -> TrainingRun:
+        """One training run, with the end of its log. Raises RequestRefused where there is none of this id."""
+        return self._run(self._calls.run(id))
+
     def status(self) -> ServerStatus:
         """The server: its version, memory, workers and models."""
         return self._run(self._calls.status())
@@ -222,6 +231,25 @@ class Holdfast:
     def activate(self, name: str, version: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:
         """Serve a version that is kept, and pin none. Raises NoEarlierVersion where the server trains no such model."""
         return self._run(self._calls.activate(name, version, wait, on_progress))
+
+    def train(
+        self, name: str, *, force: bool = False, by: str | None = None, wait: Wait = False, on_progress: OnProgress | None = None
+    ) -> TrainingRun:
+        """Train a model, or a training by its own name; the run, which has begun, or with `wait` has ended.
+
+        A run that the gate refuses is a result: `status` is "refused", `verdict` says why, what served goes on. force: publish
+        whatever the gate says. by: who asks, for the record. Raises TrainingFailed if it fails while waited for, ModelLoading at the
+        deadline (the run goes on), AlreadyTraining, NotTrainedHere, ModelUnknown, Unauthorized.
+        """
+        return self._run(self._calls.train(name, force, by, wait, on_progress))
+
+    def train_all(self, *, force: bool = False, by: str | None = None) -> list[TrainingRun]:
+        """Begin a run of every training that does not run already, parts before hybrids. Raises AlreadyTraining where each does."""
+        return self._run(self._calls.train_all(force, by))
+
+    def cancel_run(self, id: str, *, by: str | None = None) -> TrainingRun:
+        """Cancel a run: nothing is published. Raises RequestRefused for one that is over."""
+        return self._run(self._calls.cancel_run(id, by))
 
     def clear(self, name: str | None = None) -> Cleared:
         """Delete what was fetched and nothing live needs, of one model or of all."""

@@ -12,7 +12,7 @@ from typing import Any, NotRequired, Required, TypedDict, TypeVar
 
 from service.client.decoding import answer_in, parsed, typed
 from service.client.errors import InvalidAnswer, ModelFailed
-from service.client.following import until_ready, until_settled
+from service.client.following import until_over, until_ready, until_settled
 from service.client.results import (
     Answer,
     Cleared,
@@ -21,7 +21,10 @@ from service.client.results import (
     Models,
     ModelStatus,
     Recommendations,
+    RunBegun,
     ServerStatus,
+    TrainingRun,
+    TrainingRuns,
     Versions,
 )
 from service.client.waiting import Call, OnProgress, Rules, answered
@@ -130,6 +133,12 @@ class Calls:
     def versions(self, name: str) -> Steps[Versions]:
         return self._put(self._get(f"/models/{segment(name)}/versions", partial(_typed, Versions)))
 
+    def runs(self, training: str | None, limit: int | None) -> Steps[list[TrainingRun]]:
+        return self._put(self._get(f"/training/runs{query({'training': training, 'limit': limit})}", _runs))
+
+    def run(self, id: str) -> Steps[TrainingRun]:
+        return self._put(self._look_at_run(id))
+
     def status(self) -> Steps[ServerStatus]:
         return self._put(self._get("/status", partial(_typed, ServerStatus)))
 
@@ -165,6 +174,22 @@ class Calls:
     def activate(self, name: str, version: str, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
         return self._commanded(self._command("POST", name, f"activate{query({'version': version})}"), wait, on_progress)
 
+    def train(self, name: str, force: bool, by: str | None, wait: Wait, on_progress: OnProgress | None) -> Steps[TrainingRun]:
+        path = f"/models/{segment(name)}/train{query({'force': force or None, 'by': by})}"
+        begun = Call(self.server.request("POST", path, is_admin=True), partial(_typed, RunBegun), is_idempotent=False)
+        first = (yield from self._put(begun)).run
+        if wait is False:
+            return first
+        return (yield from until_over(self._look_at_run(first.id), first, self._rules_of(wait), on_progress))
+
+    def train_all(self, force: bool, by: str | None) -> Steps[list[TrainingRun]]:
+        path = f"/api/ml/train-all{query({'force': force or None, 'by': by})}"
+        return self._put(Call(self.server.request("POST", path, is_admin=True), _runs, is_idempotent=False))
+
+    def cancel_run(self, id: str, by: str | None) -> Steps[TrainingRun]:
+        path = f"/training/runs/{segment(id)}/cancel{query({'by': by})}"
+        return self._put(Call(self.server.request("POST", path, is_admin=True), partial(_typed, TrainingRun), is_idempotent=False))
+
     def reload_all(self, wait: Wait, on_progress: OnProgress | None) -> Steps[list[ModelStatus]]:
         first = yield from self._put(Call(self.server.request("POST", "/models/reload", is_admin=True), _models, is_idempotent=False))
         if wait is False:
@@ -199,6 +224,9 @@ class Calls:
     def _look(self, name: str) -> Call[ModelStatus]:
         return Call(self.server.request("GET", f"/models/{segment(name)}/status"), partial(_typed, ModelStatus))
 
+    def _look_at_run(self, id: str) -> Call[TrainingRun]:
+        return self._get(f"/training/runs/{segment(id)}", partial(_typed, TrainingRun))
+
     def _command(self, method: str, name: str, word: str, *, is_idempotent: bool = True) -> Call[ModelStatus]:
         request = self.server.request(method, f"/models/{segment(name)}/{word}", is_admin=True)
         return Call(request, partial(_typed, ModelStatus), is_idempotent)
@@ -229,6 +257,10 @@ def _json(response: Response) -> Any:
 
 def _models(response: Response) -> list[ModelStatus]:
     return list(typed(response.body, Models).models)
+
+
+def _runs(response: Response) -> list[TrainingRun]:
+    return list(typed(response.body, TrainingRuns).runs)
 
 
 def _recommendations(response: Response) -> Recommendations:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from service.client.results import Failure, Progress
+    from service.client.results import Failure, Progress, TrainingRun
     from service.client.wire import Response
 
 _PREFIX = "urn:holdfast:problem:"
@@ -72,6 +72,14 @@ class ModelFailed(HoldfastError):
         self.failure = failure
 
 
+class TrainingFailed(HoldfastError):
+    """A training run that was waited for failed, crashed or was cancelled; `run` is all that is known of it."""
+
+    def __init__(self, message: str, run: TrainingRun) -> None:
+        super().__init__(message)
+        self.run = run
+
+
 class RequestRefused(HoldfastError):
     """The server does not take the request (4xx). `field` names what is wrong with it, where it is a field."""
 
@@ -97,6 +105,14 @@ class NoEarlierVersion(RequestRefused):
     """There is nothing to roll back to (409)."""
 
 
+class NotTrainedHere(RequestRefused):
+    """No training stands behind the model (409)."""
+
+
+class AlreadyTraining(RequestRefused):
+    """A run of this training waits or runs already (409): `problem["run"]`."""
+
+
 class Unauthorized(RequestRefused):
     """The admin token is missing or wrong (401), or the server has none (403)."""
 
@@ -107,6 +123,8 @@ _BY_SLUG: Mapping[str, type[HoldfastError]] = {
     "unknown-entity": UnknownEntity,
     "invalid-field": InvalidQuestion,
     "no-earlier-version": NoEarlierVersion,
+    "not-trained-here": NotTrainedHere,
+    "training-runs": AlreadyTraining,
     "overloaded": Overloaded,
     "deadline-exceeded": AnswerTooSlow,
     "not-ready": ServerUnavailable,

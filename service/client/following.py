@@ -1,17 +1,19 @@
-"""Waiting for a model by looking at its status: until it serves, or until what an operator commanded is done.
+"""Waiting by looking: until a model serves, until what an operator commanded is done, until a training run is over.
 
 Covers: when to look again, and when that is in vain. Does not cover: one look (`service.client.waiting`).
 """
 
 from __future__ import annotations
 
-from service.client.errors import ModelFailed, ModelLoading
-from service.client.results import ModelStatus
+from service.client.errors import ModelFailed, ModelLoading, TrainingFailed
+from service.client.results import ModelStatus, TrainingRun
 from service.client.waiting import SPREAD, Call, OnProgress, Rules, answered, loading_message, spread
 from service.client.wire import Pause, Steps
 
 POLL_S = 0.5
-"""Between two looks at a model's status."""
+"""Between two looks."""
+_ENDED_WELL = ("published", "refused", "skipped")
+"""A refusal is an answer: what served goes on."""
 
 
 def until_ready(
@@ -55,10 +57,31 @@ def until_settled(look: Call[ModelStatus], first: ModelStatus, rules: Rules, on_
     return model
 
 
-def _look_again(model: ModelStatus, rules: Rules, deadline: float) -> Steps[None]:
+def until_over(look: Call[TrainingRun], first: TrainingRun, rules: Rules, on_progress: OnProgress | None) -> Steps[TrainingRun]:
+    """Wait until a run has ended; `first` is what the command answered.
+
+    Raises TrainingFailed for one that failed, crashed or was cancelled; ModelLoading at the deadline, when it goes on.
+    """
+    deadline = rules.clock() + rules.deadline_s
+    run = first
+    while not run.is_over:
+        if on_progress is not None:
+            on_progress(run.as_progress())
+        yield from _look_again(run, rules, deadline)
+        run = yield from answered(look, rules.left_until(deadline))
+    if run.status not in _ENDED_WELL:
+        why = f"{run.failure.type}: {run.failure.message}" if run.failure is not None else run.reason or "nothing is known of it"
+        raise TrainingFailed(f"run {run.id} of {run.training} {_ENDED_BADLY.get(run.status, run.status)}: {why}", run)
+    return run
+
+
+_ENDED_BADLY = {"cancelled": "was cancelled"}
+
+
+def _look_again(what: ModelStatus | TrainingRun, rules: Rules, deadline: float) -> Steps[None]:
     left_s = deadline - rules.clock()
     if left_s <= 0:
-        progress = model.as_progress()
+        progress = what.as_progress()
         raise ModelLoading(loading_message(progress), progress)
     yield Pause(min(spread(POLL_S, SPREAD, rules), left_s))
 

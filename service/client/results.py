@@ -208,6 +208,59 @@ class Versions(Struct, frozen=True):
     pinned: str | None = None
 
 
+class TrainingRun(Struct, frozen=True):
+    """One training run as it was when asked. `status` is queued, running, published, refused (by the gate: what served goes on),
+    skipped (nothing new in the data), failed, cancelled or crashed. Times are RFC 3339."""
+
+    id: str
+    training: str
+    status: str
+    algorithm: str = ""
+    cause: str = ""
+    requested_by: str = ""
+    forced: bool = False
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    seconds: float | None = None
+    phase: str | None = None
+    step: str | None = None
+    progress: float | None = None
+    """0..1 of that step."""
+    parameters: Mapping[str, Any] = {}
+    fingerprint: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] = {}
+    verdict: Mapping[str, Any] | None = None
+    version: str | None = None
+    """The version that it published."""
+    reason: str | None = None
+    failure: Failure | None = None
+    peak_bytes: int | None = None
+    cap_bytes: int | None = None
+    log: Sequence[str] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.ended_at is not None
+
+    def as_progress(self) -> Progress:
+        """The part of it that moves, under the name of the training."""
+        return Progress(self.training, self.phase or self.status, self.progress, reason=self.step or self.reason)
+
+
+class TrainingRuns(Struct, frozen=True):
+    """GET /training/runs, and what training everything begins."""
+
+    runs: Sequence[TrainingRun]
+
+
+class RunBegun(Struct, frozen=True):
+    """What the command to train answers."""
+
+    run: TrainingRun
+
+
 class Cleared(Struct, frozen=True):
     """What `clear` freed."""
 

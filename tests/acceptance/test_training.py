@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from loaders.published import PublishedFolder
+from service.client import AlreadyTraining, Holdfast
 from tests.acceptance.running import Config, Server, environment, program, run, serving, toml
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import wait_until_sync
@@ -168,6 +169,20 @@ def test_a_server_is_asked_and_serves_what_comes_of_it(server: Server, tmp_path:
     server.wait_model("als", lambda model: model["version"] == version, "the new version serves")
     assert server.predict("als", {"user_id": "u1", "k": 3}).body["version"] == version
     assert [each["version"] for each in server.get("/models/als/versions").body["versions"]] == [version, before]
+
+
+def test_a_program_trains_by_the_client_and_sees_what_came_of_it(server: Server) -> None:
+    with Holdfast(server.url, AS_ADMIN["ADMIN_LOAD_TOKEN"]) as client:
+        run = client.train("als", force=True, by="ada", wait=TRAINED_WITHIN_S)
+        assert (run.status, run.requested_by, run.is_over) == ("published", "ada", True)
+        assert [each.id for each in client.runs("als", limit=1)] == [run.id]
+        assert client.versions("als").current == run.version
+        begun = client.train("long")
+        with pytest.raises(AlreadyTraining):
+            client.train("long")
+        client.cancel_run(begun.id, by="ada")
+        wait_until_sync(lambda: client.run(begun.id).is_over, TRAINED_WITHIN_S, what="it is cancelled")
+        assert client.run(begun.id).status == "cancelled"
 
 
 def test_beside_a_server_it_can_be_done_locally_and_is_noticed(server: Server, tmp_path: Path) -> None:

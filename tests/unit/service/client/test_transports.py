@@ -339,3 +339,17 @@ async def test_a_refusal_of_the_application_is_repeated_until_the_deadline(call:
     client = await client_of(registry)
     with pytest.raises(Overloaded):
         await call(str(client.make_url("/")), predict, deadline_s=0)
+
+
+async def test_training_is_asked_for_by_both(call: Calling) -> None:
+    run = {"id": "r1", "training": "als", "status": "published", "ended_at": "2026-03-04T05:06:07.000Z"}
+    async with ScriptedServer(answer(202, {"run": run})) as server:
+        trained = await call(server.url, lambda client: client.train("als", force=True, by="ada", wait=True), token="t")
+    assert (trained.status, server.asked[0].path) == ("published", "/models/als/train?force=true&by=ada")
+    async with ScriptedServer(answer(200, {"runs": [run]})) as server:
+        assert [each.id for each in await call(server.url, lambda client: client.runs("als", limit=1))] == ["r1"]
+        assert [each.id for each in await call(server.url, lambda client: client.train_all(), token="t")] == ["r1"]
+    async with ScriptedServer(answer(200, run)) as server:
+        assert (await call(server.url, lambda client: client.run("r1"))).is_over
+        assert (await call(server.url, lambda client: client.cancel_run("r1", by="ada"), token="t")).training == "als"
+    assert [asked.path for asked in server.asked] == ["/training/runs/r1", "/training/runs/r1/cancel?by=ada"]

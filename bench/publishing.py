@@ -2,9 +2,9 @@
 
 The installed server trains `als` again and again from a small database, publishes, loads and serves it, and goes back now and then,
 while clients ask without a pause, each on a connection of its own. At the end it goes back to an old version, which pins it, and
-publishes as many as are kept. Prints as JSON: every answer that was not 200 with items, what is kept then, the slowest answers
-beside those before anything was published, and what the serving process has grown by: memory, threads, descriptors, lag of its
-event loop. The clients run on the same cores. Does not cover: how long a run takes (`bench.training`).
+publishes as many as are kept. Prints as JSON: every answer that was not 200 with items, what is kept then, how long it takes from
+asking for a run to every client's answer from it, the lag of the event loop, and what the serving process has before, halfway and
+after: memory, threads, descriptors, children. The clients run on the same cores. Does not cover: how long a run takes (`bench.training`).
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def _figures(work: Publishing, publishes: int, rollbacks: int) -> dict[str, Any]
     server, crowd = work.server, work.crowd
     # What is made once is made: a run, a reload, every client's connection.
     work.wait_served(work.publish())
-    before, seconds = Vitals.of(server.pid), []
+    before = halfway = Vitals.of(server.pid)
+    seconds = []
     unpinned = publishes - 1 - KEPT
     goes_back_after = {round(unpinned * at / rollbacks) for at in range(1, rollbacks)}
     for at in range(unpinned):
@@ -136,6 +137,8 @@ def _figures(work: Publishing, publishes: int, rollbacks: int) -> dict[str, Any]
         seconds.append(time.monotonic() - began)
         if at + 1 in goes_back_after:
             work.go_back()
+        if at == unpinned // 2:
+            halfway = Vitals.of(server.pid)
     after = Vitals.of(server.pid)
     pinned = work.kept()[-1]
     assert server.command("POST", f"/models/{MODEL}/rollback?to={pinned}&wait=60").status == 200
@@ -154,6 +157,7 @@ def _figures(work: Publishing, publishes: int, rollbacks: int) -> dict[str, Any]
         "publish_to_served_s": {"median": round(ordered[len(ordered) // 2], 2), "worst": round(ordered[-1], 2)},
         "event_loop_lag": lag_of(server),
         "server_before": before.as_json(),
+        "server_halfway": halfway.as_json(),
         "server_after": after.as_json(),
     }
 

@@ -1,7 +1,7 @@
 """From a million interactions in PostgreSQL to answers: `python -m bench.training [--interactions 1000000] [--memory 1GiB]`.
 
 A real PostgreSQL gets planted interactions by COPY; the installed server, which has nothing to serve, trains from them, publishes
-and serves, while somebody else's model of it is asked nothing. Then the same data once more, which is to be skipped. Prints as JSON:
+and serves. Then the same data once more, which is to be skipped. Prints as JSON:
 seconds by phase, each also as a share of the run; the peak of the training process beside its cap, beside the bytes of the
 interactions as arrays (20 each: two rows, a weight, a time) and beside the table in the database; the growth of the serving process
 and the lag of its event loop meanwhile; the second run's seconds as a share of the first's. Nobody asks the server anything but

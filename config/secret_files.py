@@ -20,6 +20,7 @@ PASSWORD_CREDENTIAL = "database-password"  # noqa: S105 - its name
 """Names of the systemd credentials that hold them."""
 MAX_SECRET_BYTES = 4096
 _POSTGRES = re.compile(r"(?P<scheme>postgres(?:ql)?://)(?:(?P<who>[^/?#]*)@)?(?P<rest>.*)", re.DOTALL)
+_PARAMETER = re.compile(r"[?&]password=")
 
 
 class Merge(Protocol):
@@ -50,7 +51,7 @@ def with_admin_token(merge: Merge, server: ServerSettings, environ: Mapping[str,
 def with_database_password(merge: Merge, data: DataSettings, environ: Mapping[str, str]) -> DataSettings:
     """The address with the password of the file that is named, else, where it has none, of the systemd credential."""
     found = _POSTGRES.fullmatch(data.url)
-    has_one = found is not None and ":" in (found["who"] or "")
+    has_one = found is not None and (":" in (found["who"] or "") or _PARAMETER.search(found["rest"]) is not None)
     if data.password_file:
         if found is None:
             merge.complain("data", "", "password_file", "only a postgresql:// url takes a password")

@@ -63,6 +63,7 @@ class SqliteReader:
         with closing(database):
             with _translated(Place(str(self._path))):
                 database.execute("PRAGMA query_only = ON")
+                database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # ATTACH makes files, read-only or not
                 database.execute("BEGIN")
                 database.execute("SELECT count(*) FROM sqlite_master")  # the snapshot is taken by the first read, not by BEGIN
             yield database

@@ -219,7 +219,7 @@ def test_the_systemd_credential_is_the_password_of_who_has_none(load: Load, tmp_
     (tmp_path / "database-password").write_text("credential\n")
     found = load(HOLDFAST_DATA_URL=POSTGRES, CREDENTIALS_DIRECTORY=str(tmp_path)).data.url
     assert found == "postgresql://ada:credential@db/shop?sslmode=require"
-    for other in ("postgresql://ada:own@db/shop", "sqlite:////d.db"):
+    for other in ("postgresql://ada:own@db/shop", "postgresql:///shop?user=ada&password=own", "sqlite:////d.db"):
         assert load(HOLDFAST_DATA_URL=other, CREDENTIALS_DIRECTORY=str(tmp_path)).data.url == other
 
 
@@ -227,6 +227,7 @@ def test_the_systemd_credential_is_the_password_of_who_has_none(load: Load, tmp_
     ("url", "file", "problem"),
     [
         ("postgresql://ada:own@db/shop", "password", "the url holds a password already"),
+        ("postgresql://ada@db/shop?sslmode=require&password=own", "password", "the url holds a password already"),
         ("sqlite:////d.db", "password", "only a postgresql:// url takes a password"),
         (POSTGRES, "nowhere", "nowhere cannot be read"),
         (POSTGRES, "long", "longer than 4096 bytes"),

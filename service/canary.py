@@ -27,10 +27,10 @@ from service.lifecycle.view import NotReady
 from service.questions import Asked, TopK
 
 MOST_UNKNOWN = 0.5
-"""Share of the questions about users and items that a new version may not know any more.
+"""Share of the questions whose users, items or categories a new version may not know any more.
 
-A shorter window of data loses some of those who ask, and more of them the longer ago the last version was trained. Ids of another
-kind, or the wrong table, lose all. Half is far from both.
+A shorter window of data loses some of those who ask, and more of them the longer ago the last version was trained; what is no longer
+sold is asked for on. Ids of another kind, or the wrong table, lose all. Half is far from both.
 """
 FEWEST_UNKNOWN = 3
 """One or two who are gone are chance, however few were asked for."""
@@ -153,8 +153,8 @@ def _put_all(scorer: Any, remembered: tuple[Remembered, ...], turn: Turn) -> str
 
 
 def _put(scorer: Any, each: Remembered, turn: Turn) -> str | None:
-    """What is wrong with one answer. Raises UnknownEntity."""
-    who = _words(each.asked)
+    """What is wrong with one answer. Raises UnknownEntity for what is gone: one word that is asked for daily must stop no version."""
+    who, query = _words(each.asked), each.asked.query
     try:
         job = job_of(each.asked, scorer)
         answer: Any = job.run(turn)  # type: ignore[union-attr]  # a question for items is never put to a model elsewhere
@@ -162,6 +162,8 @@ def _put(scorer: Any, each: Remembered, turn: Turn) -> str | None:
     except UnknownEntity:
         raise
     except RequestError as error:
+        if error.field.startswith("categories["):
+            raise UnknownEntity(error.field, error.message) from error
         return f"a question {who} that was answered is refused: {error.field}: {error.message}"
     except Exception as error:  # whatever it is, a client would get a 500
         return f"a question {who} raised {type(error).__name__}: {error}"
@@ -170,6 +172,8 @@ def _put(scorer: Any, each: Remembered, turn: Turn) -> str | None:
     if not all(map(math.isfinite, ranking.scores)):
         return f"a question {who} got a score that is no finite number"
     if each.had_items and not ranking.items:
+        if query.only is not None or query.categories:
+            raise UnknownEntity("only", f"a question {who} names items or categories of which none is left")
         return f"a question {who} got no item, where the version that serves has some"
     return None
 

@@ -166,6 +166,28 @@ async def test_some_may_be_gone_but_not_most(unknown: int, known: int, fails: bo
         assert told == f"it does not know {unknown} of the {unknown + known} subjects that were asked for lately, the last: no item 7"
 
 
+def retired(category: str) -> Any:
+    raise InvalidQuery("categories[1]", f"no item is in a category {category!r}")
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [user(7, categories=("beach", "winter")), user(7, only=(55,))],
+    ids=["categories", "only"],
+)
+@pytest.mark.parametrize(
+    "score", [lambda user: 0 if user == 7 else 0.5, lambda user: retired("winter") if user == 7 else 0.5], ids=["nothing", "refused"]
+)
+async def test_a_category_or_an_item_that_is_no_longer_there_stops_no_version(narrowed: TopK, score: Callable[[Any], float]) -> None:
+    assert await complaint(canary_of(narrowed, user(1)), Challenger(score=score)) is None
+
+
+async def test_where_most_categories_are_gone_it_is_the_wrong_table() -> None:
+    asked = [user(at, categories=("a", "b")) for at in range(FEWEST_UNKNOWN)]
+    told = await complaint(canary_of(*asked), Challenger(score=lambda user: retired("b")))
+    assert told == "it does not know 3 of the 3 subjects that were asked for lately, the last: no item is in a category 'b'"
+
+
 async def test_a_hybrid_is_asked_over_the_parts_that_serve() -> None:
     class Hybrid:
         def bind(self, parts: Any, versions: Any) -> Any:

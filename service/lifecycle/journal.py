@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from .events import Died, Failed, SourceFailed, Withdrawn
+from .fallback import NOT_PUBLISHED
 from .state import Attempt, Entry, Phase, StoryLine
 
 _log = logging.getLogger("holdfast.lifecycle")
@@ -22,7 +23,9 @@ def log_transitions(before: Entry, after: Entry) -> None:
 
 def _log_line(line: StoryLine, entry: Entry, attempt: Attempt | None) -> None:
     level = logging.INFO
-    if line.event in (Died.kind, SourceFailed.kind):
+    if line.event == SourceFailed.kind:
+        level = logging.INFO if _is_first_training(entry) else logging.WARNING
+    elif line.event == Died.kind:
         level = logging.WARNING
     elif line.event == Withdrawn.kind:
         level = logging.ERROR
@@ -39,3 +42,10 @@ def _log_line(line: StoryLine, entry: Entry, attempt: Attempt | None) -> None:
         "cause": line.cause,
     }
     _log.log(level, "%s: %s -> %s, %s (%s)", entry.name, line.from_, line.to, line.event, line.cause, extra=fields)
+
+
+def _is_first_training(entry: Entry) -> bool:
+    """Whether a model that is trained here goes on to its training only because that has published nothing so far."""
+    attempt = entry.attempt
+    because = attempt.because if attempt is not None and attempt.fallback is None else None
+    return because is not None and because.type == NOT_PUBLISHED

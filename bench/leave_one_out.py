@@ -39,12 +39,7 @@ def read_folder(folder: Path) -> LeaveOneOut:
     """The data of a folder, with what items.csv tells of the items where there is one. Raises OSError, ValueError."""
     train = _numbers(_only(folder, "train.rating"))
     positives = _numbers(_only(folder, "test.rating"))
-    negatives = {}
-    with _only(folder, "test.negative").open(encoding="utf-8") as lines:
-        for line in lines:
-            pair, *sampled = line.rstrip().split("\t")
-            user, item = pair.strip("()").split(",")
-            negatives[int(user), int(item)] = np.array(sampled, np.int64)
+    negatives = _sampled(_only(folder, "test.negative"))
     users = np.unique(np.concatenate((train[:, 0], positives[:, 0])))
     items = np.unique(np.concatenate((train[:, 1], positives[:, 1], *negatives.values())))
     tests = []
@@ -58,18 +53,41 @@ def read_folder(folder: Path) -> LeaveOneOut:
     return LeaveOneOut(name, _dataset(users, items, *rows, _items_of(folder / "items.csv", items)), tests)
 
 
+def _sampled(path: Path) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """The negatives of each pair of user and positive."""
+    found = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            pair, *sampled = line.split("\t")
+            if not line.strip():
+                continue
+            try:
+                user, item = map(int, pair.strip("()").split(","))
+                found[user, item] = np.array([int(each) for each in sampled if each.strip()], np.int64)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {line[:40]!r} is not (user,item) and items between tabs") from error
+    return found
+
+
 def _only(folder: Path, ending: str) -> Path:
-    found = sorted(
-        path for path in folder.iterdir() if path.name == ending or path.name.endswith((f".{ending}", f"-{ending}", f"_{ending}"))
-    )
+    found = sorted(path for path in folder.iterdir() if path.name == ending or _has_prefix(path.name, ending))
     if len(found) != 1:
         raise ValueError(f"{folder} has {len(found)} files *{ending}, not one")
     return found[0]
 
 
+def _has_prefix(name: str, ending: str) -> bool:
+    return name.endswith((f".{ending}", f"-{ending}", f"_{ending}")) and not name.startswith(".")
+
+
 def _numbers(path: Path) -> NDArray[np.int64]:
     """(lines, 2) the users and items of a file of ratings."""
-    found: NDArray[np.int64] = np.loadtxt(path, np.int64, usecols=(0, 1), ndmin=2)
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
+    try:
+        found: NDArray[np.int64] = np.loadtxt(path, np.int64, usecols=(0, 1), ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return found
 
 

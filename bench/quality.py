@@ -99,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.store is not None:
         print(json.dumps(measured(names[0], _data(asked), asked)))
         return 0
-    data = _data(asked)
+    try:
+        data = _data(asked)
+    except (OSError, ValueError) as error:
+        parser.error(f"--data: {error}")
     train = data.train
     print(
         f"{data.name}: {len(train.user_ids):,} users, {len(train.item_ids):,} items, {len(train.interactions):,} interactions to learn"

@@ -45,6 +45,41 @@ def test_a_folder_that_is_not_whole_is_named(folder: Path) -> None:
         read_folder(folder)
 
 
+def test_lines_may_end_as_on_other_systems_and_a_last_one_may_be_empty(folder: Path) -> None:
+    wanted = read_folder(folder)
+    for name, text in (("train.rating", TRAIN), ("test.rating", TEST), ("test.negative", NEGATIVE)):
+        (folder / f"tiny.{name}").write_text((text + "\n").replace("\n", "\r\n"), newline="")
+        (folder / f"._tiny.{name}").write_bytes(b"\0\5\x16")  # what macOS leaves beside a file it has copied
+    found = read_folder(folder)
+    assert found.train.interactions.items.tolist() == wanted.train.interactions.items.tolist()
+    assert [(user, item, rows.tolist()) for user, item, rows in found.tests] == [(u, i, rows.tolist()) for u, i, rows in wanted.tests]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("test.negative", "(1,12)\t14\n1,x\t3\n", r"tiny\.test\.negative, line 2: '1,x"),
+        ("test.negative", "(1,12)\t14\tx\n", r"line 1: '\(1,12\)"),
+        ("train.rating", "user\titem\n", r"tiny\.train\.rating: could not convert"),
+        ("train.rating", "", r"tiny\.train\.rating is empty"),
+    ],
+)
+def test_a_file_of_another_format_is_named(folder: Path, name: str, text: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / f"tiny.{name}").write_text(text)
+    with pytest.raises(ValueError, match=told):
+        read_folder(folder)
+    with pytest.raises(SystemExit):
+        main(["--data", str(folder)])
+    assert f"--data: {folder / f'tiny.{name}'}" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(SystemExit):
+            main(["--data", str(folder)])
+        assert str(folder) in capsys.readouterr().err
+
+
 def test_a_tie_counts_against_the_positive_and_what_has_no_score_is_last() -> None:
     train = made_up(20, 60, 20).train
     negatives = np.arange(1, 30)

@@ -69,7 +69,7 @@ def _some_users(dataset: Dataset, seed: int) -> Dataset:
 
 
 def search(name: str, grid: Sequence[float], measure: Callable[[float], float], on_progress: OnProgress, *, beyond: bool = True) -> Found:
-    """The value of an ascending grid with the greatest measure; the smallest of several.
+    """The value of an ascending grid with the greatest measure; of several the smallest of the grid.
 
     beyond: if it is the last value at an end, more are tried beyond that end, as far from each other as the two values there,
     in logarithms, until one is no better.
@@ -94,4 +94,4 @@ def search(name: str, grid: Sequence[float], measure: Callable[[float], float], 
 
 
 def _best(tried: Mapping[float, float]) -> float:
-    return max(sorted(tried), key=tried.__getitem__)
+    return max(tried, key=tried.__getitem__)  # the first of several: what is beyond an end must be better than it

@@ -35,6 +35,12 @@ def test_the_smallest_of_equals_is_taken() -> None:
     assert search("x", (1.0, 3.0, 10.0), lambda value: float(value > 1.0), lambda *step: None).value == 3.0
 
 
+def test_nothing_beyond_an_end_is_taken_for_being_as_good() -> None:
+    """Few users, all of whom every value suits: the least penalty of all would be a choice that nothing speaks for."""
+    found = search("x", (1.0, 3.0, 10.0), lambda value: 1.0, lambda *step: None)
+    assert found.value == 1.0 and list(found.tried) == [0.333, 1.0, 3.0, 10.0]
+
+
 def test_what_is_measured_was_not_learned_from() -> None:
     dataset = dataset_of(grouped())
     trial = Trial(dataset, 0)

@@ -455,6 +455,14 @@ async def test_a_table_that_is_locked_keeps_nobody_for_ever(postgres: PostgresDa
     await ingest.aclose()
 
 
+async def test_what_a_postgres_says_of_values_is_told_once_and_on_one_line(postgres: PostgresDatabase) -> None:
+    postgres.run("CREATE TABLE interactions (user_id int, item_id int CHECK (item_id < 5))")
+    async with aclosing(open_ingest(DataSettings(url=postgres.url))) as ingest:
+        told = await refused(ingest, ROWS[:1], None, "")
+    assert "\n" not in told
+    assert told.count("Failing row contains") == 1
+
+
 async def test_who_may_not_write_is_told_so_without_a_password(postgres: PostgresDatabase) -> None:
     postgres.run("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; CREATE TABLE interactions (user_id int, item_id int)")
     url = postgres.url.replace("postgres@", "reader:s3cr%40t@")

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from config.schema import DataSettings
 from loaders.errors import MissingLibrary
-from training.addresses import without_password
+from training.addresses import secrets_of
 from training.dataset.base import Dataset
 from training.dataset.building import BATCH_ROWS, DatasetBuilder
 from training.dataset.columns import Place, Table
 from training.dataset.queries import TABLE_OF_ITEMS, asked_in_sql
 from training.dataset.trying import Patience, TriesAgain
 from training.errors import BadData, DataUnavailable, TrainingError
+from training.said import said_by
 from training.trainers.base import OnProgress
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ _PASSING = ("08", "25P03", "40", "53", "57P", "58")
 the server, resources, shutdown, system."""
 _NOT_ASKED_AGAIN = ("28", "3D")
 """The server is there and says no: who or which database."""
+_NOT_LET_IN = "28P01"
 _CANCELLED = "57014"
+_ADDRESS = "[data] url"
 
 
 class PostgresReader:
@@ -73,7 +76,7 @@ class PostgresReader:
             import asyncpg
         except ImportError as error:
             raise MissingLibrary('reading from PostgreSQL needs asyncpg: pip install "holdfast[train]"', library="asyncpg") from error
-        with self._translated("[data] url"):
+        with self._translated(_ADDRESS):
             connection = await asyncpg.connect(
                 self._data.url,
                 timeout=_CONNECT_S,
@@ -82,11 +85,11 @@ class PostgresReader:
                 server_settings={"application_name": "holdfast"},
             )
         try:
-            with self._translated("[data] url"):
+            with self._translated(_ADDRESS):
                 await connection.transaction(isolation="repeatable_read", readonly=True).start()
                 await connection.execute(f"SET LOCAL statement_timeout = {round(self._data.statement_timeout_s * 1000)}")
             yield connection
-            with self._translated("[data] url"):
+            with self._translated(_ADDRESS):
                 await connection.close(timeout=_CONNECT_S)
         finally:
             connection.terminate()
@@ -99,6 +102,8 @@ class PostgresReader:
         place = Place(f"[data] {table.value}")
         with self._translated(place.name):
             statement = await connection.prepare(query)
+        if statement.get_parameters():
+            raise place.problem("the query has parameters ($1 ...), and there is nothing to put there: write the values into it")
         names = [attribute.name for attribute in statement.get_attributes()]
         if not names:
             raise place.problem("the query gives no columns: a SELECT does")
@@ -127,24 +132,22 @@ class PostgresReader:
             raise TriesAgain(f"{where}: the database did not answer in time") from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(error, asyncpg.ClientConfigurationError):
-                raise BadData(f"{where}: {self._shown(error)}") from error
-            raise TriesAgain(f"{where}: {self._shown(error)}") from error
-        except (ValueError, OverflowError):
+                raise BadData(f"{where}: {said_by(error, self._data.url)}") from error
+            raise TriesAgain(f"{where}: {said_by(error, self._data.url)}") from error
+        except (ValueError, OverflowError) as error:
+            if where != _ADDRESS:  # a date before the year 1, for one, which PostgreSQL has and Python has not
+                raise BadData(f"{where}: a value cannot be read: {said_by(error, self._data.url)}") from error
             # Not in asyncpg's words: they quote what it takes for the port, which is the password where that holds a slash.
             told = "cannot be read as an address: is the port a number, and is what is special in name and password percent-encoded?"
             raise BadData(f"{where} {told}") from None
 
     def _judged(self, where: str, error: asyncpg.PostgresError) -> Exception:
         state = error.sqlstate or ""
-        told = f"{where}: {self._shown(error)}"
+        told = f"{where}: {said_by(error, self._data.url)}"
         if state == _CANCELLED:
             return DataUnavailable(f"{told} (statement_timeout is {self._data.statement_timeout_s:g} s)")
+        if state == _NOT_LET_IN and not secrets_of(self._data.url):
+            return DataUnavailable(f"{told}: none was given, set [data] password_file or HOLDFAST_DATA_PASSWORD_FILE")
         if state.startswith(_NOT_ASKED_AGAIN):
             return DataUnavailable(told)
         return TriesAgain(told) if state.startswith(_PASSING) or not state else BadData(told)
-
-    def _shown(self, error: BaseException) -> str:
-        """The error's words, and its hint; never the password."""
-        parts = (str(error) or type(error).__name__, getattr(error, "detail", None), getattr(error, "hint", None))
-        text = ". ".join(part.rstrip(".") for part in parts if part)
-        return without_password(text, self._data.url)

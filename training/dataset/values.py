@@ -50,6 +50,8 @@ def _id(value: Any, at: int, cell: Cell) -> Id:
         return int(value)
     if isinstance(value, UUID):
         return str(value)
+    if value is None:
+        raise cell.refuse(at, value, f"is no id: leave such rows out (in SQL: WHERE {cell.column} IS NOT NULL)")
     raise cell.refuse(at, value, "is no id: whole numbers and text are")
 
 

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from config.schema import DataSettings
-from training.addresses import without_password
 from training.errors import DataUnavailable
 from training.ingest.base import (
     KEY_KEPT_S,
@@ -31,6 +30,7 @@ from training.ingest.base import (
 )
 from training.ingest.postgres_columns import Columns, columns_for
 from training.ingest.reading import interactions_in
+from training.said import said_by
 
 if TYPE_CHECKING:
     import asyncpg
@@ -121,7 +121,7 @@ class PostgresIngest:
             try:
                 connection = await pool.acquire(timeout=CONNECT_S)
             except ValueError as error:
-                raise NotTaken(f"[data] url: {self._shown(error)}") from error
+                raise NotTaken(f"[data] url: {said_by(error, self._url)}") from error
             try:
                 yield connection
             finally:
@@ -208,11 +208,11 @@ class PostgresIngest:
             raise DataUnavailable("the database did not answer in time") from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(error, ValueError):  # asyncpg's own DataError: a value that cannot be sent at all
-                raise WrongValue(None, "", self._shown(error)) from error
-            raise DataUnavailable(self._shown(error)) from error
+                raise WrongValue(None, "", said_by(error, self._url)) from error
+            raise DataUnavailable(said_by(error, self._url)) from error
 
     def _judged(self, error: asyncpg.PostgresError) -> Exception:
-        state, told = error.sqlstate or "", self._shown(error)
+        state, told = error.sqlstate or "", said_by(error, self._url)
         if state in _GONE:
             self._columns, self._keys_since_cleaning = None, KEYS_BETWEEN_CLEANINGS  # they are looked at again the next time
         if state.startswith(_REFUSED_VALUES):
@@ -220,7 +220,3 @@ class PostgresIngest:
         if state.startswith(_WRONG_TABLE):
             return NotTaken(f"The database takes no interactions: {told}.")
         return DataUnavailable(told)
-
-    def _shown(self, error: BaseException) -> str:
-        parts = (str(error) or type(error).__name__, getattr(error, "detail", None))
-        return without_password(". ".join(part.rstrip(".") for part in parts if part), self._url)

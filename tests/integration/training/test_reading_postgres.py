@@ -182,6 +182,31 @@ def test_what_others_may_not_read_is_told_in_the_words_of_the_database(filled: P
         read(filled.url.replace("postgres@", "reader@"))
 
 
+def test_what_the_database_advises_is_told_once_and_on_one_line(filled: PostgresDatabase) -> None:
+    with pytest.raises(BadData) as failed:
+        read(filled.url, interactions="SELECT user_id, item_idd AS item_id FROM interactions")
+    advice = 'Perhaps you meant to reference the column "interactions.item_id"'
+    assert str(failed.value) == f'[data] interactions: column "item_idd" does not exist. {advice}'
+
+
+def test_a_password_that_is_missing_is_not_told_like_one_that_is_wrong(postgres: PostgresDatabase) -> None:
+    rules = postgres.server.folder / "data" / "pg_hba.conf"
+    before, loaded_at = rules.read_text(), postgres.run("SELECT pg_conf_load_time()")
+    postgres.run("DO $$ BEGIN CREATE ROLE locked LOGIN PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    address = f"127.0.0.1:{postgres.server.port}/{postgres.name}"
+    try:
+        rules.write_text(f"host {postgres.name} locked 127.0.0.1/32 scram-sha-256\n{before}")
+        postgres.run("SELECT pg_reload_conf()")
+        wait_until_sync(lambda: postgres.run("SELECT pg_conf_load_time()") != loaded_at, what="the server has read its rules")
+        with pytest.raises(DataUnavailable, match=r"password authentication failed.*: none was given, set .*password_file"):
+            read(f"postgresql://locked@{address}")
+        with pytest.raises(DataUnavailable, match=r'password authentication failed for user "locked"$'):
+            read(f"postgresql://locked:{SECRET.replace('@', '%40')}@{address}")
+    finally:
+        rules.write_text(before)
+        postgres.run("SELECT pg_reload_conf()")
+
+
 def test_nothing_is_written_even_by_a_function(filled: PostgresDatabase) -> None:
     filled.run("CREATE FUNCTION careless() RETURNS int LANGUAGE sql AS 'DELETE FROM interactions RETURNING 1';")
     with pytest.raises(BadData, match="read-only transaction"):
@@ -211,6 +236,17 @@ def test_infinity_is_no_time(postgres: PostgresDatabase) -> None:
     postgres.run("CREATE TABLE interactions AS SELECT 1 AS user_id, 1 AS item_id, 'infinity'::timestamptz AS ts")
     with pytest.raises(BadData, match="column ts, row 1"):
         read(postgres.url)
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "date"])
+def test_a_date_that_only_a_database_has_is_bad_data_and_no_bad_address(postgres: PostgresDatabase, kind: str) -> None:
+    with pytest.raises(BadData, match=r"^\[data\] interactions: a value cannot be read: .*"):
+        read(postgres.url, interactions=f"SELECT 1 AS user_id, 1 AS item_id, '4000-01-01 BC'::{kind} AS ts")
+
+
+def test_a_query_with_parameters_is_refused_at_once(postgres: PostgresDatabase) -> None:
+    with pytest.raises(BadData, match=r"\[data\] interactions: the query has parameters"):
+        read(postgres.url, interactions="SELECT $1::int AS user_id, 1 AS item_id")
 
 
 def test_an_id_that_is_no_number_is_refused(postgres: PostgresDatabase) -> None:

@@ -113,5 +113,7 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
 
 
 def _metrics(each: KeptVersion) -> Sequence[str]:
-    told = (each.metrics or {}).items()
+    """The one that the gate judged by, where there was a gate: all of them make a line that no terminal holds; --json has them."""
+    judged_by = (each.verdict or {}).get("metric")
+    told = [(name, value) for name, value in (each.metrics or {}).items() if judged_by in (None, name)]
     return [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in told]

@@ -178,6 +178,14 @@ def test_the_versions_of_a_model() -> None:
     assert version_lines(Versions("als", [])) == ["als: no version is kept"]
 
 
+def test_of_a_version_that_was_judged_the_metric_is_shown_that_it_was_judged_by() -> None:
+    measured = {"precision@10": 0.09, "ndcg@10": 0.2372, "coverage@10": 0.5}
+    kept = [KeptVersion("v1", metrics=measured, verdict={"accepted": True, "metric": "ndcg@10"}), KeptVersion("v0", metrics=measured)]
+    _, _, judged, other = version_lines(Versions("als", kept))
+    assert judged.endswith("  accepted  ndcg@10 0.2372")
+    assert other.endswith("  precision@10 0.09, ndcg@10 0.2372, coverage@10 0.5")
+
+
 def test_the_versions_of_a_model_that_is_trained_here() -> None:
     withdrawn = {"at": "2026-11-21T10:15:00Z", "type": "canary_failed", "message": "no\x1b[2J answer"}
     kept = [

@@ -104,6 +104,11 @@ class Carrier:
         self._clock = clock
         self._code_version = code_version
         self._turn = asyncio.Lock()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """What is being published is published, but not copied elsewhere any more: that may take minutes."""
+        self._is_stopping = True
 
     @property
     def is_busy(self) -> bool:
@@ -132,8 +137,9 @@ class Carrier:
     async def _carried_out(self, active: ActiveRun, progress: Progress) -> dict[str, Any]:
         run = self._changed(active, status=RunStatus.RUNNING, started_at=self._clock(), reason=None)
         with _store_errors():
-            await switch(self._store, run.training, publish.clean)
+            # First, however the run ends: what is counted on would begin the next one at once, and that one would end like this one.
             await self._recorder.ask(Journal.forget_interactions, run.training)
+            await switch(self._store, run.training, publish.clean)
             last = await self._recorder.ask(Journal.last_compared, run.training)
             plan = await asyncio.to_thread(self._planned, run, last)
         await train(plan, active.lock.fd, progress, partial(self._hear, active))
@@ -190,6 +196,8 @@ class Carrier:
 
     async def _uploaded(self, active: ActiveRun, record: PublishedVersion, target: str, *, is_current: bool) -> str | None:
         """Copy what is published to where others take it from; why that did not work, which undoes nothing here."""
+        if self._is_stopping:
+            return STOPPED
         folder = PublishedFolder(self._store, record.training).folder_of(record.version)
 
         def on_copied(share: float) -> None:

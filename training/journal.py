@@ -81,7 +81,7 @@ class Journal:
 
     def add(self, run: Run) -> None:
         """Keep a new run, and of its training only the newest. Raises JournalUnavailable."""
-        oldest = "SELECT id FROM runs WHERE training = ? AND status NOT IN (?, ?) ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?"
+        oldest = "SELECT id FROM runs WHERE training = ? AND status NOT IN (?, ?) ORDER BY id DESC LIMIT -1 OFFSET ?"
 
         def write(database: sqlite3.Connection) -> None:
             database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", _row(run))
@@ -131,8 +131,13 @@ class Journal:
 
     def last_compared(self, training: str) -> Run | None:
         """The last run that was published or refused: what new data are compared with. Raises JournalUnavailable."""
-        asked = "SELECT record FROM runs WHERE training = ? AND status IN (?, ?) ORDER BY created_at DESC, id DESC LIMIT 1"
+        asked = "SELECT record FROM runs WHERE training = ? AND status IN (?, ?) ORDER BY id DESC LIMIT 1"
         return next(iter(self._read(asked, (training, *_COMPARED))), None)
+
+    def last_id(self, training: str) -> str | None:
+        """The id of its newest run: ids sort by age, whatever the clock said. Raises JournalUnavailable."""
+        found = self._ask(lambda database: database.execute("SELECT max(id) FROM runs WHERE training = ?", (training,)).fetchone())
+        return None if found[0] is None else str(found[0])
 
     def tallies(self) -> list[Tally]:
         """How often runs of each training ended how, those among them that are forgotten. Raises JournalUnavailable."""

@@ -13,13 +13,12 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from config.schema import Settings
 from loaders.process import to_the_end
-from loaders.published import PublishedVersion
+from loaders.published import PublishedFolder, PublishedVersion
 from training import publish
 from training.arrangement import in_order
 from training.carrying import STOPPED, ActiveRun, Carrier, switch
@@ -27,7 +26,7 @@ from training.journal import Journal, JournalUnavailable
 from training.lock import LockBusy, RunLock
 from training.recording import Recorder
 from training.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun, UnknownTraining
-from training.runs import Run, RunCause, RunStatus
+from training.runs import Run, RunCause, RunStatus, next_id
 from training.tallies import Tally
 
 POLL_S = 0.5
@@ -86,6 +85,7 @@ class Runner:
         if self._is_closed:
             return
         self._is_closed = True
+        self._carrier.stop()
         await asyncio.gather(*self._counting)
         for starting in self._starting.values():
             async with starting:  # what is being begun is there, to be cancelled
@@ -219,7 +219,7 @@ class Runner:
             if training in self._active:
                 raise AlreadyRunning(f"{training} is being trained already", self._active[training].run)
             now = self._clock()
-            id = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+            id = next_id(now, await self._newest_id(training), secrets.token_hex(3))
             settings = self._settings.training[training]
             run = Run(id, training, settings.algorithm, RunStatus.QUEUED, cause, now, requested_by, force)
             run = replace(run, parameters=dict(settings.parameters), cap_bytes=settings.memory_bytes)
@@ -237,6 +237,15 @@ class Runner:
             active.task = asyncio.create_task(self._live(active), name=f"run:{training}")
             await asyncio.sleep(0)  # it has begun: cancelled before, it would never end
             return run
+
+    async def _newest_id(self, training: str) -> str | None:
+        """Of its runs and versions: either may have been deleted."""
+        try:
+            names = await asyncio.to_thread(PublishedFolder(self._store, training).names)
+        except OSError as error:
+            raise TrainingUnavailable(f"the store cannot be used: {error.strerror or error}") from error
+        last = await self._asked(Journal.last_id, training)
+        return max([*names[:1], *([] if last is None else [last])], default=None)
 
     async def _locked(self, run: Run) -> RunLock:
         try:

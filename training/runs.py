@@ -6,8 +6,9 @@ Covers: types and their JSON. Does not cover: keeping them (`training.journal`),
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -104,6 +105,22 @@ class Run:
             "cap_bytes": self.cap_bytes,
             "log": list(self.log),
         }
+
+
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def next_id(now: float, newest: str | None, token: str) -> str:
+    """The id of a run that is created at `now` (Unix seconds), after the run or version `newest` of the same training.
+
+    Ids sort by age, also where two come in one second, or the clock was set back. token: six hex digits, by chance.
+    """
+    at = datetime.fromtimestamp(now, UTC)
+    stamp = (newest or "").partition("-")[0]
+    if f"{at:{_STAMP}}" <= stamp:
+        with suppress(ValueError, OverflowError):  # a name that is no time that can be counted on from
+            at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)
+    return f"{at:{_STAMP}}-{token}"
 
 
 def _timed(found: Mapping[str, Any] | None, name: str) -> dict[str, Any] | None:

@@ -453,6 +453,27 @@ async def test_a_store_that_fails_while_it_trains_is_said_and_no_defect(
     assert (await ended(runner, "als")).status is RunStatus.PUBLISHED
 
 
+async def test_a_clock_that_is_set_back_makes_no_version_the_older_one(settings: Settings, runner_of: RunnerOf) -> None:
+    runner = await runner_of()
+    first = await ended(runner, "als")
+    behind = await runner_of(clock=lambda: first.created_at - 3600.0)
+    second = await ended(behind, "als", force=True)
+    assert second.status is RunStatus.PUBLISHED and second.id > first.id
+    assert (await ended(behind, "als")).status is RunStatus.SKIPPED, "it is compared with the newest"
+    assert (await behind.roll_back("als")).version == first.id
+
+
+async def test_a_run_that_cannot_begin_its_work_does_not_begin_the_next_for_ever(settings: Settings, runner_of: RunnerOf) -> None:
+    runner = await runner_of(replace(settings, training={"als": a_training("als", after_interactions=10)}))
+    (settings.store.path / "als" / "switch.lock").mkdir(parents=True)
+    runner.interactions_arrived(10)
+    await asyncio.gather(*runner._counting)
+    (run,) = await runner.runs()
+    assert (await runner.wait(run.id, ENDS_WITHIN_S)).status is RunStatus.FAILED
+    await asyncio.gather(*runner._counting)
+    assert len(await runner.runs()) == 1
+
+
 async def test_without_a_training_nothing_is_made(tmp_path: Path) -> None:
     runner = Runner(Settings(store=StoreSettings(path=tmp_path / "store")))
     await runner.open()

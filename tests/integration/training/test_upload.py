@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,14 @@ from aiohttp.test_utils import TestClient, TestServer
 import training.upload
 from config.schema import GIB, MIB, DataSettings, ModelSettings, S3Settings, Settings, StoreSettings, TrainingSettings
 from loaders.errors import AccessDenied
-from loaders.published import MODEL_FILE, PublishedFolder
+from loaders.published import MODEL_FILE, PublishedFolder, PublishedVersion
 from service.app import build_app
 from tests.doubles.s3_server import S3Service, s3_service
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import wait_until
 from tests.unit.models.building import factors_bundle
 from tests.unit.training.published import published
+from training import publish
 from training.runner import Runner
 from training.runs import Run, RunCause, RunStatus
 from training.upload import upload
@@ -193,3 +196,30 @@ async def test_a_process_that_stops_gives_the_copy_up_and_keeps_what_is_publishe
     assert (kept.status, kept.version) == (RunStatus.PUBLISHED, run.id)
     assert kept.reason is not None and kept.reason.endswith("it was cancelled")
     await after.aclose()
+
+
+async def test_a_process_that_stops_while_it_publishes_begins_no_copy(
+    tmp_path: Path, service: S3Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishes, goes_on, copied = threading.Event(), threading.Event(), []
+
+    def slowly(*given: Any, **named: Any) -> PublishedVersion:
+        publishes.set()
+        assert goes_on.wait(60)
+        return publish.publish(*given, **named)
+
+    async def copies(*given: Any, **_: Any) -> None:
+        copied.append(given)
+
+    monkeypatch.setattr("training.carrying.publish", SimpleNamespace(publish=slowly, clean=publish.clean))
+    monkeypatch.setattr("training.carrying.upload", copies)
+    runner = Runner(training_settings(tmp_path, service, f"s3://{service.bucket}/late"))
+    await runner.open()
+    run = await runner.start("als", cause=RunCause.COMMAND)
+    await asyncio.to_thread(publishes.wait, 120)
+    stopping = asyncio.create_task(runner.aclose())
+    await asyncio.sleep(0)
+    goes_on.set()
+    await stopping
+    assert copied == []
+    assert PublishedFolder(tmp_path / "store", "als").current() == run.id

@@ -7,7 +7,7 @@ layers (`config.load`). Pure: asks nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from config.declared import (
@@ -27,6 +27,8 @@ from config.schema import ModelSettings, Settings, TrainingSettings
 
 CheckSource = Callable[[str], "str | None"]
 """Says in words what is wrong with a text, or None."""
+CheckParameters = Callable[[str, Mapping[str, Any]], Sequence[str]]
+"""Says in words what is wrong with each parameter of an algorithm that is known."""
 PUBLISHED = "training:"
 """What the source of a model begins with that takes what a training publishes."""
 HYBRID = "hybrid"
@@ -53,6 +55,7 @@ class Known(NamedTuple):
     families: Collection[str] | None = None
     algorithms: Collection[str] | None = None
     check_schedule: CheckSource | None = None
+    check_parameters: CheckParameters | None = None
 
 
 def check(merge: Merge, settings: Settings, known: Known) -> None:
@@ -146,8 +149,11 @@ def _check_training(merge: Merge, training: TrainingSettings, settings: Settings
     elif known.algorithms is not None and training.algorithm not in known.algorithms:
         hint = did_you_mean(training.algorithm, known.algorithms)
         complain("algorithm", f"{training.algorithm!r} is none of: {', '.join(known.algorithms)}{hint}")
-    if training.schedule and known.check_schedule is not None and (problem := known.check_schedule(training.schedule)) is not None:
-        complain("schedule", problem)
+    elif known.check_parameters is not None and training.parameters:
+        for problem in known.check_parameters(training.algorithm, training.parameters):
+            complain("parameters", problem)
+    if training.schedule and known.check_schedule is not None and (wrong := known.check_schedule(training.schedule)) is not None:
+        complain("schedule", wrong)
     if training.after_interactions and settings.data.url.startswith("csv:"):
         complain("after_interactions", "a folder of CSV files takes no interactions: use sqlite:/// or postgresql://")
     _check_gate(complain, training.gate)

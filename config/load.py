@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config.checks import PUBLISHED, CheckSource, Known, check
+from config.checks import PUBLISHED, CheckParameters, CheckSource, Known, check
 from config.declared import DECLARED, MODELS, NAMED, SECTIONS, TRAINING, Declared
 from config.errors import ConfigError, Problem
 from config.layers import ENVIRONMENT, Given, Layer, read_dotenv, read_environment, read_overrides, read_toml
@@ -34,14 +34,15 @@ def load_settings(
     families: Collection[str] | None = None,
     algorithms: Collection[str] | None = None,
     check_schedule: CheckSource | None = None,
+    check_parameters: CheckParameters | None = None,
 ) -> Settings:
     """What the operator asked for. Raises ConfigError with every problem; reads files, changes nothing.
 
     overrides: dotted key -> text, from the command line. config_file: must exist; None means HOLDFAST_CONFIG, else
     holdfast.toml in `cwd` if there is one. Relative paths start at the folder of the file (of `cwd` without one) where
     the file or its `.env` gives them, at `cwd` where the environment or the command line does.
-    check_source, families, algorithms, check_schedule: what only other rooms know; None does not check it. A training that no
-    model takes its versions from is served as a model of its own name.
+    check_source, families, algorithms, check_schedule, check_parameters: what only other rooms know; None does not check
+    it. A training that no model takes its versions from is served as a model of its own name.
     """
     merge = _Merge()
     cwd = cwd.absolute()
@@ -75,7 +76,7 @@ def load_settings(
         server=with_admin_token(merge, settings.server, environ),
         data=with_database_password(merge, settings.data, environ),
     )
-    check(merge, settings, Known(check_source, families, algorithms, check_schedule))
+    check(merge, settings, Known(check_source, families, algorithms, check_schedule, check_parameters))
     if merge.problems:
         raise ConfigError(dict.fromkeys(merge.problems))
     return settings

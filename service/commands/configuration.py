@@ -39,6 +39,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     from models import FAMILIES
     from training.schedule import check_schedule
     from training.trainers import TRAINERS
+    from training.trainers.parameters import problems as check_parameters
 
     config_file = Path(arguments.config) if arguments.config else None
     try:
@@ -51,6 +52,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             families=FAMILIES,
             algorithms=TRAINERS,
             check_schedule=check_schedule,
+            check_parameters=check_parameters,
         )
     except ConfigError as error:
         for problem in error.problems:

@@ -90,8 +90,14 @@ def test_what_is_no_training_is_wrong_usage(tmp_path: Path, words: list[str]) ->
 
 @pytest.mark.parametrize(
     ("training", "says"),
-    [({"algorithm": "als2"}, "algorithm"), ({"schedule": "@daily"}, "schedule"), ({"schedule": "0 0 31 2 *"}, "schedule")],
-    ids=["algorithm", "words", "never"],
+    [
+        ({"algorithm": "als2"}, "algorithm"),
+        ({"schedule": "@daily"}, "schedule"),
+        ({"schedule": "0 0 31 2 *"}, "schedule"),
+        ({"parameters": {"factor": 8}}, "parameters: als takes no parameter 'factor'"),
+        ({"parameters": {"factor": 8, "alpha": "much"}}, "parameters: alpha is 'much', which is not a number"),
+    ],
+    ids=["algorithm", "words", "never", "parameter", "another parameter"],
 )
 def test_a_training_that_is_configured_wrongly_is_named(tmp_path: Path, training: dict[str, Any], says: str) -> None:
     found = train(tmp_path, "als", config=config_of(tmp_path, als=training))

@@ -28,6 +28,17 @@ def check(algorithm: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _checked(name, parameter, given[name]) if name in given else parameter.default for name, parameter in declared.items()}
 
 
+def problems(algorithm: str, given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with each of those that are given, in words; the algorithm is one of `training.trainers.TRAINERS`."""
+    found = []
+    for name, value in given.items():
+        try:
+            check(algorithm, {name: value})
+        except BadParameter as error:
+            found.append(str(error))
+    return found
+
+
 def type_of(parameter: Parameter) -> type:
     """The type of a parameter's values."""
     if parameter.type is not None:

@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from service.body import read_body
 from service.errors import DatabaseUnavailable, InvalidField, NotTakenHere, Overloaded
@@ -91,7 +92,7 @@ ROUTES: tuple[Route, ...] = (
             Parameter(
                 KEY_HEADER,
                 "header",
-                str,
+                Annotated[str, Meta(pattern=f"^{_KEY.pattern}$")],
                 "Of your choice, 1 to 255 visible ASCII characters: the same request under the same key is appended once within a day",
                 example="basket-2026-03-04-0017",
             ),

@@ -7,6 +7,7 @@ Covers: asking for runs, looking at them, cancelling them. Does not cover: what 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from msgspec import Meta
 
+from config.declared import MODEL_NAME
 from loaders.published import BadRecord, PublishedFolder
 from service.algorithms import KINDS, model_of
 from service.errors import InvalidField, NotTrainedHere, RunsAlready
@@ -33,6 +35,8 @@ from training.runs import RunCause, rfc3339
 MOST_RUNS = 1000
 _USUAL = 50
 _LONGEST_NAME = 200
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
+"""What ends no line and moves no cursor of who reads the record."""
 
 
 async def trained(request: web.Request) -> web.Response:
@@ -75,7 +79,10 @@ async def list_runs(request: web.Request) -> web.Response:
     limit = int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else 0
     if not 1 <= limit <= MOST_RUNS:
         raise InvalidField("limit", f"expected a whole number from 1 to {MOST_RUNS}, got {text!r}")
-    runs = await request.app[TRAINING].runs(request.query.get("training") or None, limit)
+    training = request.query.get("training")
+    if training is not None and not MODEL_NAME.fullmatch(training):
+        raise InvalidField("training", "expected a name of small letters, digits, - and _")
+    runs = await request.app[TRAINING].runs(training, limit)
     return reply({"runs": [run.to_json() for run in runs]})
 
 
@@ -123,15 +130,15 @@ async def train_all(request: web.Request) -> web.Response:
 def _by(request: web.Request) -> str:
     """Who asks, as far as that is known. Raises InvalidField."""
     name = request.query.get("by", "")
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidField("by", f"expected at most {_LONGEST_NAME} printable characters")
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        raise InvalidField("by", f"expected at most {_LONGEST_NAME} characters, none of which controls anything")
     return name or f"an operator ({request.remote})"
 
 
 _BY = Parameter(
     "by",
     "query",
-    Annotated[str, Meta(max_length=_LONGEST_NAME)],
+    Annotated[str, Meta(max_length=_LONGEST_NAME, pattern=f"^{_NAME.pattern}$")],
     "Who asks, for the record: also as whose word a forced version is published",
     example="ada@laptop",
 )

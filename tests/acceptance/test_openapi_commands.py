@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fuzzing import HANG_GUARD_S, artifacts, fuzz, is_command
+from tests.acceptance.fuzzing import HANG_GUARD_S, artifacts, fuzz, is_command, trainings
 from tests.acceptance.running import serving
 
 pytestmark = pytest.mark.timeout(HANG_GUARD_S)
@@ -22,6 +22,8 @@ def test_what_commands(tmp_path: Path) -> None:
     files = artifacts(tmp_path)
     # One that loads and one that fails at once: hundreds of commands are waited for, and each load costs a process.
     models = {name: {"source": str(files[name])} for name in ("als", "missing")}
-    with serving(tmp_path, {"server": {"default_model": "als"}, "models": models}) as server:
-        server.wait_ready("als")
-        fuzz(server, is_command, {**WRONG_TOKENS_ARE_COUNTED, **NOTHING_GOES}, list(models))
+    with serving(tmp_path, {"server": {"default_model": "als"}, "models": models, **trainings(tmp_path)}) as server:
+        server.wait_ready("als", "liked")
+        found = fuzz(server, is_command, {**WRONG_TOKENS_ARE_COUNTED, **NOTHING_GOES}, [*models, "liked", "strict"])
+    assert {202, 404, 409} <= set(found["POST /models/{model}/train"])
+    assert {202, 400, 422} <= set(found["POST /interactions"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.routes import ROUTES
-from tests.acceptance.fuzzing import ENDLESS, HANG_GUARD_S, KINDS, artifacts, fuzz, is_reading, stalled_source
+from tests.acceptance.fuzzing import ENDLESS, HANG_GUARD_S, KINDS, artifacts, fuzz, is_reading, stalled_source, trainings
 from tests.acceptance.running import serving
 
 pytestmark = pytest.mark.timeout(HANG_GUARD_S)
@@ -22,6 +22,10 @@ def test_every_route_is_of_one_kind_but_those_without_an_end() -> None:
 def test_what_reads(tmp_path: Path) -> None:
     with stalled_source() as address:
         models = {name: {"source": str(path)} for name, path in artifacts(tmp_path).items()} | {"stalled": {"source": address}}
-        with serving(tmp_path, {"server": {"default_model": "als"}, "models": models}) as server:
-            server.wait_ready("als", "forest", "knn")
-            fuzz(server, is_reading, {}, list(models))
+        with serving(tmp_path, {"server": {"default_model": "als"}, "models": models, **trainings(tmp_path)}) as server:
+            server.wait_ready("als", "forest", "knn", "liked")
+            server.wait_model("strict", lambda model: model["status"] == "error", "the gate has refused it")
+            runs = [run["id"] for run in server.get("/training/runs").body["runs"]]
+            assert len(runs) == 2
+            found = fuzz(server, is_reading, {}, [*models, "liked", "strict"], runs=runs)
+    assert {200, 404} <= set(found["GET /training/runs/{id}"])

@@ -225,7 +225,10 @@ class Holdfast:
     def rollback(
         self, name: str, to: str | None = None, *, unpin: bool = False, wait: Wait = False, on_progress: OnProgress | None = None
     ) -> ModelStatus:
-        """Go back to the version `to`, else to the one before, and pin it; `unpin` only takes the pin away. Raises NoEarlierVersion."""
+        """Go back to the version `to`, else to the one before, and pin it; `unpin` pins none, and goes only to `to`.
+
+        Raises NoEarlierVersion.
+        """
         return self._run(self._calls.rollback(name, to, unpin, wait, on_progress))
 
     def activate(self, name: str, version: str, *, wait: Wait = False, on_progress: OnProgress | None = None) -> ModelStatus:

@@ -166,7 +166,7 @@ class Calls:
         return self._commanded(self._command("POST", name, word, is_idempotent=not force), wait, on_progress)
 
     def rollback(self, name: str, to: str | None, unpin: bool, wait: Wait, on_progress: OnProgress | None) -> Steps[ModelStatus]:
-        word = f"rollback{query({'to': to} if to is not None else {'unpin': True} if unpin else {})}"
+        word = f"rollback{query({'to': to, 'unpin': unpin or None})}"
         # Twice goes back twice, if it is not said where to.
         is_idempotent = unpin or to is not None
         return self._commanded(self._command("POST", name, word, is_idempotent=is_idempotent), wait, on_progress)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import Meta
 
 from service.errors import InvalidField, NoSuchVersion
 from service.keys import REGISTRY
@@ -46,14 +48,14 @@ async def reload(request: web.Request) -> web.Response:
 
 
 async def rollback(request: web.Request) -> web.Response:
-    """POST /models/{model}/rollback; `?unpin=true` takes the pin away and goes nowhere."""
+    """POST /models/{model}/rollback; `?unpin=true` takes the pin away, and goes nowhere but to the version that is named."""
     wait_s, unpin, to = wait_s_of(request), query_flag(request, "unpin"), request.query.get("to")
     registry = request.app[REGISTRY]
     name = registry.view(request.match_info["model"]).name
-    if unpin and to is not None:
-        raise InvalidField("to", "give to or unpin, not both")
     try:
-        if unpin:
+        if unpin and to is not None:
+            await registry.activate(name, to, by=_by(request))
+        elif unpin:
             await registry.unpin(name, by=_by(request))
         else:
             await registry.rollback(name, to, by=_by(request))
@@ -116,8 +118,8 @@ _SWITCHED = {
     409: problem("No version before the one that serves is kept, or none at all: the model is not trained here", NamedProblem),
 }
 _TO = Parameter("to", "query", VersionName, "The version to go back to; else the one before what is current, but none that was withdrawn")
-_UNPIN = Parameter("unpin", "query", bool, "Go nowhere, but let training switch to new versions again", example=True)
-_VERSION = Parameter("version", "query", VersionName, "The version that is to serve", required=True)
+_UNPIN = Parameter("unpin", "query", bool, "Pin nothing: training switches to new versions again. Without `to`, go nowhere", example=True)
+_VERSION = Parameter("version", "query", Annotated[VersionName, Meta(min_length=1)], "The version that is to serve", required=True)
 
 
 def _of_one(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import dropwhile, takewhile
+
 import pytest
 
 from loaders.errors import FAILURES
@@ -11,6 +13,7 @@ from service.lifecycle.policy import retry_table
 from service.lifecycle.state import Entry, Phase
 from service.status import answer_for
 from tests.support import ROOT
+from training.errors import TRAINING_FAILURES
 
 PAGE = (ROOT / "docs" / "failures.md").read_text()
 NOW = 1_000_000.0
@@ -21,8 +24,8 @@ AFTER_DEATH = "; after a death, backoff"
 
 def table(after: str) -> list[list[str]]:
     """The cells of the rows of the first table after a heading."""
-    lines = PAGE.partition(after)[2].splitlines()
-    rows = [line for line in lines if line.startswith("|")][2:]
+    lines = dropwhile(lambda line: not line.startswith("|"), PAGE.partition(f"\n{after}\n")[2].splitlines())
+    rows = list(takewhile(lambda line: line.startswith("|"), lines))[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
@@ -52,6 +55,12 @@ def http_in_words(type: str) -> str:
 def test_every_failure_has_one_row() -> None:
     assert sorted(row[0].strip("`") for row in table("## The types")) == sorted(FAILURES)
     assert all(len(row) == 5 and all(row) for row in TYPES.values())
+
+
+def test_every_failure_of_a_run_has_one_row() -> None:
+    rows = table("## When a run fails")
+    assert sorted(row[0].strip("`") for row in rows) == sorted(TRAINING_FAILURES)
+    assert all(len(row) == 3 and all(row) for row in rows)
 
 
 @pytest.mark.parametrize("type", FAILURES)

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 from models.base import InvalidQuery, Query, Ranking
 from models.bundle import BadBundle, Bundle
 from models.factors.derived import Factors, derive
-from models.factors.solving import non_negative, solve
 from models.factors.score import FactorScorer, open_scorer, warm
+from models.factors.solving import non_negative, solve
 from models.recommender import Subject
 from tests.artifacts.nmf import nmf_dict
 from tests.artifacts.recommenders import BARE, ITEMS, als_dict, bare_als, interactions

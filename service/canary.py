@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.schema import Settings
-from loaders.errors import CanaryFailed
+from loaders.errors import CanaryFailed, LoadTimeout
 from models.base import Query, Ranking, RequestError, UnknownEntity
 from models.turn import Turn
 from service.jobs import Answer, job_of
@@ -102,7 +102,7 @@ class QuestionCanary:
         return len(self._questions.of(model))
 
     async def check(self, model: str, challenger: Loaded) -> None:
-        """Put every question to the challenger, in a thread. Raises CanaryFailed."""
+        """Put every question to the challenger, in a thread. Raises CanaryFailed, LoadTimeout."""
         remembered = self._questions.of(model)
         with ExitStack() as held:
             try:
@@ -116,8 +116,8 @@ class QuestionCanary:
                 async with asyncio.timeout(self._timeout_s):
                     complaint = await asyncio.shield(work)
             except TimeoutError as error:
-                complaint = f"{len(remembered)} questions took longer than {self._timeout_s:g} s"
-                raise CanaryFailed(complaint) from error
+                # A host may be short of processor time for once: tried again, and nothing is withdrawn.
+                raise LoadTimeout(f"{len(remembered)} questions to the new version took longer than {self._timeout_s:g} s") from error
             finally:
                 turn.is_given_up = True
                 await asyncio.wait([work])  # its thread reads the arrays of the version, and of its parts

@@ -5,6 +5,7 @@ Covers: how each scheme's outside world is moved. Does not cover: what must then
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -97,7 +98,8 @@ class TrainingPlace(Place):
         staging = stage_folder(self.folder.path.parent, "als", version)
         (staging / MODEL_FILE).touch(0o600)
         (staging / MODEL_FILE).write_bytes(content)
-        unmeasured = {"algorithm": "als", "family": "factors", "code_version": "", "split": "time", "sha256": ""}
+        unmeasured = {"algorithm": "als", "family": "factors", "code_version": "", "split": "time"}
+        unmeasured["sha256"] = hashlib.sha256(content).hexdigest()
         times = {"trained_at": 0.0, "published_at": 0.0, "seconds": 0.0, "cut_at": None}
         write_record(staging, PublishedVersion(version, "als", bytes=len(content), peak_bytes=None, **unmeasured, **times))  # type: ignore[arg-type]
         publish(self.folder.path.parent, "als", staging, 1)

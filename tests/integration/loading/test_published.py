@@ -181,6 +181,19 @@ async def test_what_cannot_answer_is_corrupt(tmp_path: Path, forge: Any) -> None
         assert loader.store.used_bytes() == 0 and links_of(tmp_path / "store", 1) == 1
 
 
+async def test_a_bit_that_the_disk_changed_makes_it_no_model(tmp_path: Path) -> None:
+    published(tmp_path / "store", 1)
+    file = PublishedFolder(tmp_path / "store", TRAINING).model_of(name_of(1))
+    rotten = bytearray(file.read_bytes())
+    rotten[-1] ^= 1
+    file.write_bytes(rotten)
+    async with open_loader(tmp_path) as loader:
+        with pytest.raises(CorruptArtifact, match="is not the one that was published: its SHA-256 is") as caught:
+            await bring(loader)
+        assert caught.value.detail["revision"] == f"training:{name_of(1)}", "or it could not be taken back"
+        assert loader.store.used_bytes() == 0 and links_of(tmp_path / "store", 1) == 1
+
+
 async def test_another_family_is_configured(tmp_path: Path) -> None:
     published(tmp_path / "store", 1)
     async with open_loader(tmp_path) as loader:

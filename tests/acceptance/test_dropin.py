@@ -127,7 +127,7 @@ def test_their_training_page_sees_what_is_trained_and_that_nobody_trains_here(mi
     for algorithm, model in (("content_based", "places"), ("collaborative", "visitors"), ("hybrid", "blend"), ("places", "places")):
         assert status[algorithm] == {"status": "trained", "trained_at": TRAINED_AT, "model": model}
     train = mixed.command("POST", "/api/ml/train-all")
-    assert (train.status, train.headers["Content-Type"]) == (501, "application/problem+json")
+    assert (train.status, train.body["type"]) == (409, "urn:holdfast:problem:not-trained-here")
     assert mixed.get("/training/runs").body == {"runs": []}
 
 

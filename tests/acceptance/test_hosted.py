@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -51,8 +52,9 @@ def process_of(server: Server, artifact: str) -> psutil.Process:
 
     def found() -> psutil.Process | None:
         for child in server.children():
-            if any(artifact in str(fd.readlink()) for fd in Path(f"/proc/{child.pid}/fd").iterdir()):
-                return child
+            with contextlib.suppress(FileNotFoundError):  # it, or a descriptor of it, is gone between two looks
+                if any(artifact in str(fd.readlink()) for fd in Path(f"/proc/{child.pid}/fd").iterdir()):
+                    return child
         return None
 
     child: psutil.Process = wait_until_sync(found)

@@ -50,7 +50,7 @@ def training_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     trainings: dict[str, dict[str, Any]] = {
         "als": {},
         "strict": {"gate": {"minimum": 0.99}},
-        "wrong": {"algorithm": "als", "parameters": {"nothing": 1}},
+        "wrong": {"algorithm": "hybrid", "parts": {"content": "never", "collaborative": "als"}},
         "long": {"parameters": fleet.LONG},
         "waits": {},
         "never": {},

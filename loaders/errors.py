@@ -19,11 +19,10 @@ class Retry(Enum):
     NEVER = "never"  # not before the revision or the configuration changes, or an operator asks
 
 
-class LoadError(Exception):
-    """A model could not be brought to ready. `detail` is JSON-ready context (sizes, classes seen, keys missing)."""
+class NamedFailure(Exception):
+    """A failure with a public name, which stands in status pages, records, metrics and the log. `detail` is JSON-ready context."""
 
     type: ClassVar[str]
-    retry: ClassVar[Retry]
 
     def __init__(self, message: str, **detail: object) -> None:
         super().__init__(message)
@@ -31,11 +30,17 @@ class LoadError(Exception):
         self.detail = detail
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.detail))
+        return (_rebuild, (self.__class__, self.message, self.detail))
 
 
-def _rebuild(cls: type[LoadError], message: str, detail: dict[str, object]) -> LoadError:
+def _rebuild(cls: type[NamedFailure], message: str, detail: dict[str, object]) -> NamedFailure:
     return cls(message, **detail)
+
+
+class LoadError(NamedFailure):
+    """A model could not be brought to ready; `detail` has sizes, classes seen, keys missing."""
+
+    retry: ClassVar[Retry]
 
 
 class FetchError(LoadError):

@@ -8,24 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from loaders.errors import NamedFailure
 
-class TrainingError(Exception):
-    """A run could not be carried out. `detail` is JSON-ready context. is_retryable: whether the same run may do better soon."""
 
-    type: ClassVar[str]
+class TrainingError(NamedFailure):
+    """A run could not be carried out. is_retryable: whether the same run may do better soon."""
+
     is_retryable: ClassVar[bool] = False
-
-    def __init__(self, message: str, **detail: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.detail))
-
-
-def _rebuild(cls: type[TrainingError], message: str, detail: dict[str, object]) -> TrainingError:
-    return cls(message, **detail)
 
 
 class DataUnavailable(TrainingError):

@@ -339,7 +339,7 @@ async def main():
     await runner.open()
     for name in trainings:
         print((await runner.start(name, cause=RunCause.COMMAND)).id, flush=True)
-    await asyncio.sleep(1000)
+    await asyncio.Event().wait()
 asyncio.run(main())
 """
 

@@ -87,7 +87,7 @@ class Census:
     @classmethod
     def take(cls, scratch: Path) -> Census:
         """Everything now; mapped files count where they lie below `scratch`, in /dev/shm, or in memory only."""
-        return cls(_processes(), _threads(), _fds(), _segments(scratch), _native_threads())
+        return cls(processes(), _threads(), _fds(), _segments(scratch), _native_threads())
 
 
 def leaks_since(before: Census, scratch: Path, *, allowed: Collection[str] = (), grace_s: float = GRACE_S) -> list[str]:
@@ -135,7 +135,8 @@ def _state(pid: int) -> str:
         return ""
 
 
-def _processes() -> dict[tuple[int, float], str]:
+def processes() -> dict[tuple[int, float], str]:
+    """The processes below this one, by process id and start, in words; without the lasting ones and what those started."""
     found = {}
     lasting = set(LASTING_PROCESSES)
     for child in psutil.Process().children(recursive=True):  # a parent before its children

@@ -142,7 +142,8 @@ def test_whoever_is_killed_a_whole_version_serves_and_the_next_run_works(
     assert live is not None and (live == OLD or stage not in HELD)
     assert folder.record(live).version == live
     with serving(tmp_path, config_of(postgres)) as server:
-        server.wait_ready("als")
+        # A version that was live when the server died serves first, until the one published in that moment is loaded.
+        server.wait_model("als", lambda model: model["version"] == live, "what was published serves")
         answer = server.predict("als", {"user_id": 1})
         assert (answer.status, answer.body["version"]) == (200, live)
         (killed,) = server.get("/training/runs").body["runs"]

@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from loaders.cgroup import CgroupWall
 from loaders.errors import ChildCrashed, CorruptArtifact, LoadError, LoadTimeout, MemoryCapExceeded
 from loaders.process import CappedChild, death_message, to_the_end
 from loaders.spawning import SPAWNING
+from tests.leaks import processes
 from tests.support import wait_until
 
 PROGRAM = Path(__file__).with_name("any_child.py")
@@ -110,7 +110,7 @@ async def test_a_wire_that_a_grandchild_keeps_open_is_not_waited_for() -> None:
     finally:
         os.close(until)
         os.close(end)  # what the one left behind waits for
-    await wait_until(lambda: not psutil.Process().children(recursive=True))
+    await wait_until(lambda: not processes())
 
 
 @pytest.mark.parametrize("words", ["MemoryError", "OpenBLAS error: Memory allocation still failed"])
@@ -168,7 +168,7 @@ async def test_cancelling_again_and_again_still_cleans_up() -> None:
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await holding
-    await wait_until(lambda: not psutil.Process().children(recursive=True))
+    await wait_until(lambda: not processes())
 
 
 async def test_no_descriptor_stays_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ async def test_no_process_stays_where_it_cannot_be_watched(monkeypatch: pytest.M
     monkeypatch.setattr(os, "pidfd_open", refused)
     with pytest.raises(ChildCrashed, match="Too many open files"):
         await run("hang")
-    assert not psutil.Process().children(recursive=True)
+    assert not processes()
 
 
 async def test_to_the_end() -> None:

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from models.base import Query, Ranking
 from models.bundle import Bundle
 from models.opening import open_scorer_of
-from training.bundles import Cells, factors_bundle
 from training.dataset.base import Dataset, Interactions
-from training.metrics import hits_of, ndcg
-from training.planted_factors import PlantedFactors, plant_factors, without_categories
-from training.split import Held, pairs
+from training.judging.metrics import hits_of, ndcg
+from training.judging.split import Held, pairs
+from training.made_up.planted_factors import PlantedFactors, plant_factors, without_categories
 from training.trainers import open_trainer
 from training.trainers.base import Ask
+from training.trainers.bundles import Cells, factors_bundle
 from training.trainers.parameters import check
 
 K = 10

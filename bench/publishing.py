@@ -27,8 +27,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.crowd import Crowd
 from tests.acceptance.running import Beside, Server, rss_anon_bytes, serving
-from training.interactions import write_database
-from training.planted import plant
+from training.made_up.interactions import write_database
+from training.made_up.planted import plant
 
 MODEL = "als"
 KEPT = 5

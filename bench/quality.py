@@ -33,14 +33,14 @@ from numpy.typing import NDArray
 from bench.leave_one_out import LeaveOneOut, evaluate, made_up, read_folder
 from loaders.bundle_file import write_bundle_file
 from loaders.published import MODEL_FILE, PublishedVersion
-from training.bundles import Cells
 from training.errors import TrainingError
-from training.opened import Known, open_version
-from training.publish import write_record
-from training.split import Ground, Held, SeenItems
+from training.judging.opened import Known, open_version
+from training.judging.split import Ground, Held, SeenItems
 from training.trainers import TRAINERS, open_trainer
 from training.trainers.base import Ask, Trained
+from training.trainers.bundles import Cells
 from training.trainers.parameters import check
+from training.versions.publish import write_record
 
 VERSION = "20260101T000000-000000"
 PARTS = {"content": "content", "collaborative": "als"}

@@ -26,8 +26,8 @@ from models.factors.score import open_scorer as open_factors
 from models.neighbours.score import open_scorer as open_neighbours
 from models.recent import Recent
 from models.recommender import Recommender
-from training.bundles import Cells, factors_bundle, neighbours_bundle
 from training.dataset.base import Dataset, Fingerprint, Interactions
+from training.trainers.bundles import Cells, factors_bundle, neighbours_bundle
 
 USERS, HISTORY, LATELY = 200, 100, 10
 

@@ -27,7 +27,7 @@ from bench.ticker import SmapsSampler
 from tests.acceptance.running import Server, rss_anon_bytes, serving
 from tests.doubles.postgres import PostgresServer
 from tests.support import wait_until_sync
-from training.planted_factors import plant_factors
+from training.made_up.planted_factors import plant_factors
 
 DATABASE = "bench"
 LIKES = 50

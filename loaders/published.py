@@ -1,7 +1,7 @@
 """What trainings have published in the store: where it lies, and how it is read.
 
 Covers: the layout, the record of a version, which version is current and which is pinned. Does not cover: writing any of it
-(`training.publish`), loading (`loaders.sources.training`). Blocking, small files; imports no numpy.
+(`training.versions.publish`), loading (`loaders.sources.training`). Blocking, small files; imports no numpy.
 
     <store>/<training>/lock                  held (flock) by whoever trains or publishes; dies with its holder
     <store>/<training>/<version>/            written whole under another name, fsynced, renamed; never changed afterwards
@@ -10,7 +10,7 @@ Covers: the layout, the record of a version, which version is current and which 
     <store>/<training>/current -> <version>  switched by one rename
     <store>/<training>/pinned -> <version>   only while nothing but a command may switch `current`
     <store>/<training>/withdrawn/<version>   why a version was taken back after it was published: JSON; it is never current again by itself
-    <store>/training.db                      the journal of runs (`training.journal`)
+    <store>/training.db                      the journal of runs (`training.running.journal`)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _YEARS = (-62_135_596_800.0, 253_402_300_799.0)
 class PublishedVersion:
     """The record of one version (version.json). Times are Unix seconds, sizes bytes.
 
-    cut_at: the latest time it was trained on (None for a random split). verdict: as `training.verdict.Verdict.to_json`.
+    cut_at: the latest time it was trained on (None for a random split). verdict: as `training.judging.verdict.Verdict.to_json`.
     metrics: name -> number, measured on the holdout. salt: of the random split, "" for one by time.
     """
 

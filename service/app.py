@@ -42,8 +42,8 @@ from service.training import TrainingClock, reload_models
 from service.version import program_version
 from service.workshop import FallbackTrainer, NothingAsked, PublishedArchive
 from service.wrong_tokens import WrongTokens
-from training.runner import Runner
-from training.runs import Run
+from training.running.runner import Runner
+from training.running.runs import Run
 
 
 class Loading(NamedTuple):

@@ -20,7 +20,7 @@ from service.lifecycle.registry import Registry
 from service.lifecycle.view import versions_in_use
 from service.notify import Notifier
 from service.training import TrainingClock
-from training.refused import TrainingUnavailable
+from training.running.refused import TrainingUnavailable
 
 STATUS_INTERVAL_S = 1.0
 RESTART_PAUSE_S = 1.0

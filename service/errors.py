@@ -23,7 +23,7 @@ from service.lifecycle.errors import ArchiveUnavailable, NoEarlierVersion, Super
 from service.lifecycle.view import ModelView, NotReady
 from service.replies import reply
 from service.status import answer_for
-from training.refused import AlreadyRunning, RunElsewhere, RunRefused, TrainingUnavailable, UnknownRun
+from training.running.refused import AlreadyRunning, RunElsewhere, RunRefused, TrainingUnavailable, UnknownRun
 
 PROBLEM_JSON = "application/problem+json"
 DOCUMENT = web.ResponseKey("document", Mapping[str, Any])

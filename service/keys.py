@@ -22,7 +22,7 @@ from service.telemetry.exposition import Exposition
 from service.telemetry.lag import LoopLag
 from service.telemetry.trainings import TrainingReader
 from service.wrong_tokens import WrongTokens
-from training.runner import Runner
+from training.running.runner import Runner
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)

@@ -1,7 +1,8 @@
 """What trains without being asked: the clock. And what follows from a run: models that serve what it published load it at once.
 
-Covers: waiting for ticks, letting late ones go, jitter, one tick one run. Does not cover: when a tick is (`training.schedule`), what a
-run is (`training.runner`), new interactions (counted there), models of other processes, which watch what is published.
+Covers: waiting for ticks, letting late ones go, jitter, one tick one run. Does not cover: when a tick is
+(`training.running.schedule`), what a run is (`training.running.runner`), new interactions (counted there), models of other
+processes, which watch what is published.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from config.schema import Settings
 from service.lifecycle.clockwork import SideTasks, Sleep
 from service.lifecycle.errors import SupervisorClosed
 from service.lifecycle.registry import Registry
-from training.arrangement import in_order, models_from
-from training.local_zone import LocalZone
-from training.refused import AlreadyRunning, TrainingUnavailable
-from training.runner import Runner
-from training.runs import Run, RunCause, RunStatus
-from training.schedule import Late, Tick, due
+from training.running.arrangement import in_order, models_from
+from training.running.local_zone import LocalZone
+from training.running.refused import AlreadyRunning, TrainingUnavailable
+from training.running.runner import Runner
+from training.running.runs import Run, RunCause, RunStatus
+from training.running.schedule import Late, Tick, due
 
 LONGEST_SLEEP_S = 30.0
 """A clock that is set, or a host that slept, is noticed after this."""

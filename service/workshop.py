@@ -1,7 +1,7 @@
 """What stands behind models that are trained here, as the lifecycle sees it: what is published, and training for want of anything else.
 
 Covers: from the lifecycle's ports to the folder of what is published and to the runner, and their failures in the lifecycle's
-words. Does not cover: what a training does (`training.runner`), when a model falls back (`service.lifecycle.fallback`), the
+words. Does not cover: what a training does (`training.running.runner`), when a model falls back (`service.lifecycle.fallback`), the
 canary (`service.canary`).
 """
 
@@ -18,18 +18,18 @@ from loaders.errors import TrainingFailed, TrainingRefused
 from loaders.published import BadRecord, PublishedFolder, PublishedVersion
 from service.lifecycle.errors import ArchiveUnavailable, UnknownVersion
 from service.lifecycle.ports import Loaded, OnTrained, Published
-from training import publish
-from training.arrangement import parts_of
-from training.lock import SwitchBusy
-from training.refused import AlreadyRunning, TrainingUnavailable, UnknownRun, UnknownTraining
-from training.runs import PHASES, Run, RunCause, RunStatus
+from training.running.arrangement import parts_of
+from training.running.lock import SwitchBusy
+from training.running.refused import AlreadyRunning, TrainingUnavailable, UnknownRun, UnknownTraining
+from training.running.runs import PHASES, Run, RunCause, RunStatus
+from training.versions import publish
 
 LOOK_S = 0.5
 """How often a run that a model waits for is looked at."""
 
 
 class Runs(Protocol):
-    """The runner (`training.runner.Runner`), as far as models need it."""
+    """The runner (`training.running.runner.Runner`), as far as models need it."""
 
     async def start(self, training: str, *, cause: RunCause, requested_by: str = "", force: bool = False) -> Run: ...
 

@@ -22,7 +22,7 @@ from service.telemetry.calls import Outcome
 from service.telemetry.metrics import METRICS
 from tests.support import ROOT
 from training.errors import TRAINING_FAILURES
-from training.runs import RunStatus
+from training.running.runs import RunStatus
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/holdfast.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())

@@ -1,17 +1,13 @@
 """Where do new artifacts come from?
 
-    dataset/      what is known: interactions, items, features; from PostgreSQL, SQLite or CSV       (child)
-    trainers/     TRAINERS: one file an algorithm, dataset in, bundle out                            (child)
-    split.py metrics.py                what is kept from training; how good a ranking is               (child)
-    opened.py evaluate.py trial.py     a version asked as it serves; beside popularity and what serves (child)
-    gate.py       whether a candidate may serve: pure, a verdict and never an exception
-    plan.py telling.py   what a run's process is told, and what it tells
-    child.py steps.py    one run under its cap: dataset -> split -> fit -> evaluate -> gate -> staged version
-    runner.py     the asyncio half: which run when, its child, its record, publishing               (no numpy)
-    journal.py    the runs, in SQLite      lock.py  one run a training      schedule.py  when (pure)
-    publish.py    a staged version becomes the one that serves; rolling back, pinning, pruning
-    export.py     a published version in the shape that other tools read
+    dataset/      what is known: interactions, items, features; from PostgreSQL, SQLite or CSV            (child)
+    trainers/     TRAINERS: one file an algorithm, data set in, bundle out                                (child)
+    judging/      what is kept from training, how good a ranking is, and whether it may serve             (child; the gate is pure)
+    running/      who trains and when, the process of a run and its steps, the journal of runs
+    versions/     a staged version becomes the one that serves; rolling back, pruning, exporting
     ingest/       what users do, as it happens
+    made_up/      data whose truth is known: of the demo, the benches, the tests
+    demo.py       the trainings of `holdfast demo`
 
 Nothing here that a server imports imports numpy's friends: what is marked (child) runs in the capped process.
 """

@@ -2,7 +2,7 @@
 
 Covers: making the database, once and whole; the settings under which the ordinary parts train, judge, publish and serve: two
 recommenders that know who liked what, one that knows the items, and a hybrid. Does not cover: what was planted
-(`training.planted`), training (`training.runner`), serving.
+(`training.made_up.planted`), training (`training.running.runner`), serving.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def make_database(folder: Path, *, on_begin: Callable[[], None] = lambda: None) 
     Whole or not there at all, also where two processes make it at once. Raises OSError, sqlite3.Error.
     """
     # These load numpy, which a demo that is refused has no use for.
-    from training.interactions import write_database
-    from training.planted import plant
+    from training.made_up.interactions import write_database
+    from training.made_up.planted import plant
 
     database = database_in(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

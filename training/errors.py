@@ -1,6 +1,6 @@
 """Every way a run can fail. The class has the public name: `type` stands in the run's record, its metrics and the log.
 
-Covers: failures of runs. Does not cover: refusals of the gate, which are verdicts (`training.verdict`). What the loading child can
+Covers: failures of runs. Does not cover: refusals of the gate, which are verdicts (`training.judging.verdict`). What the loading child can
 also meet (`loaders.errors`: disk_full, memory_cap_exceeded, child_crashed, missing_library) has its name there.
 """
 

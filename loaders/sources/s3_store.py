@@ -1,7 +1,7 @@
 """A bucket of S3, or of whatever speaks its protocol, by obstore.
 
 Covers: credentials and endpoint from the configuration or the usual AWS_* environment, certificates, what failures mean. Does not
-cover: reading objects (`loaders.sources.s3`), writing them (`training.upload`), ~/.aws profiles.
+cover: reading objects (`loaders.sources.s3`), writing them (`training.versions.upload`), ~/.aws profiles.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Covers: asking which version is to serve, comparing its file with the digest that was recorded when it was published, taking it
 without copying a byte where both lie on one file system, noticing a switch. Does not cover: the layout (`loaders.published`),
-publishing (`training.publish`).
+publishing (`training.versions.publish`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What the world can do to a command: told in one line, without a traceback."""
     from loaders.cache import StoreInUse
     from loaders.errors import LoadError
-    from training.refused import TrainingUnavailable
+    from training.running.refused import TrainingUnavailable
 
     return (OSError, LoadError, StoreInUse, TrainingUnavailable)
 
@@ -37,7 +37,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     from config.reference import overrides_of
     from loaders.sources import check_source
     from models import FAMILIES
-    from training.schedule import check_schedule
+    from training.running.schedule import check_schedule
     from training.trainers import TRAINERS
     from training.trainers.parameters import problems as check_parameters
 

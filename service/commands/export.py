@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if version not in names:
         return _failed(arguments.name, f"no version {version} is kept: {', '.join(names)}")
     output: Path = arguments.output or Path(f"{training}-{version}{SUFFIXES[arguments.format]}")
-    command = [sys.executable, "-I", "-m", "training.export", folder.folder_of(version), arguments.format, output]
+    command = [sys.executable, "-I", "-m", "training.versions.export", folder.folder_of(version), arguments.format, output]
     done = subprocess.run(
         [str(word.absolute()) if isinstance(word, Path) else word for word in command],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},

@@ -32,7 +32,7 @@ from service.commands.stored import training_in, versions_in
 
 if TYPE_CHECKING:
     from config.schema import Settings
-    from training.runner import Runner
+    from training.running.runner import Runner
 
 WAIT_S = 600.0
 _EPILOG = "Exit codes: 0 done; 1 it failed, the reason is on stderr; 2 wrong usage or configuration; 3 no server runs on the store."

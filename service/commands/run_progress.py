@@ -1,6 +1,6 @@
 """How training runs come along, on a console: one line that is redrawn on a terminal, a line a change elsewhere; and how they ended.
 
-Covers: runs as the server tells them (`training.runs.Run.to_json`). Does not cover: models (`service.commands.progress`).
+Covers: runs as the server tells them (`training.running.runs.Run.to_json`). Does not cover: models (`service.commands.progress`).
 """
 
 from __future__ import annotations

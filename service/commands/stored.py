@@ -18,7 +18,7 @@ from service.commands.server import EXIT_FAILED
 if TYPE_CHECKING:
     from config.schema import Settings
     from service.client import Versions
-    from training.runner import Runner
+    from training.running.runner import Runner
 
 Switch = Callable[["Runner", str], Coroutine[Any, Any, object]]
 """What is done to the versions of a training, by its name."""
@@ -26,7 +26,7 @@ Switch = Callable[["Runner", str], Coroutine[Any, Any, object]]
 
 def training_in(settings: Settings, name: str) -> str | None:
     """The training whose versions a model of this name takes, or that has the name; None where there is none."""
-    from training.arrangement import training_behind
+    from training.running.arrangement import training_behind
 
     return training_behind(settings, name)
 
@@ -40,8 +40,8 @@ def versions_in(settings: Settings, name: str, training: str, switch: Switch | N
     from service.client import Versions
     from service.lifecycle.versions import kept_versions
     from service.workshop import read_published
-    from training.lock import SwitchBusy
-    from training.publish import NoEarlierVersion, UnknownVersion
+    from training.running.lock import SwitchBusy
+    from training.versions.publish import NoEarlierVersion, UnknownVersion
 
     expected: tuple[type[Exception], ...] = (NoEarlierVersion, UnknownVersion, SwitchBusy, *expected_errors())
     try:

@@ -1,7 +1,7 @@
 """`holdfast train [NAME|--all]`: new versions from new data, through the running server or, without one, on the store.
 
-Covers: who carries the runs out, showing them, interrupting them, exit codes. Does not cover: what a run is (`training.runner`), its
-lines (`service.commands.run_progress`).
+Covers: who carries the runs out, showing them, interrupting them, exit codes. Does not cover: what a run is
+(`training.running.runner`), its lines (`service.commands.run_progress`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from service.commands.server import EXIT_FAILED, add_server_arguments, client_of
 
 if TYPE_CHECKING:
     from config.schema import Settings
-    from training.runner import Runner
-    from training.runs import Run
+    from training.running.runner import Runner
+    from training.running.runs import Run
 
 EXIT_REFUSED = 3
 EXIT_BUSY = 75
@@ -153,7 +153,7 @@ def _cancel(client: Holdfast, run_id: str) -> None:
 def _in_this_process(settings: Settings, arguments: argparse.Namespace) -> int:
     from service.app import build_runner
     from service.logs import set_up_logging
-    from training.arrangement import training_behind
+    from training.running.arrangement import training_behind
 
     set_up_logging(settings.server.log_format, level=logging.ERROR)  # how a run ended is printed
     training = None if arguments.all else training_behind(settings, arguments.name)
@@ -171,8 +171,8 @@ def _in_this_process(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _train(runner: Runner, training: str | None, arguments: argparse.Namespace) -> int:
-    from training.refused import AlreadyRunning
-    from training.runs import RunCause
+    from training.running.refused import AlreadyRunning
+    from training.running.runs import RunCause
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _stop, asyncio.current_task())
     asked: dict[str, Any] = {"cause": RunCause.COMMAND, "requested_by": who(), "force": arguments.force}

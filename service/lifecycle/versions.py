@@ -1,6 +1,6 @@
 """The versions of a model that are kept, as the rest of the program sees them.
 
-Covers: their description and its JSON, which of them comes before another. Does not cover: keeping them (`training.publish`, the
+Covers: their description and its JSON, which of them comes before another. Does not cover: keeping them (`training.versions.publish`, the
 loader), switching (`registry`).
 """
 

@@ -16,7 +16,7 @@ from service.telemetry.calls import Outcome
 from service.telemetry.metric import Metric
 from service.telemetry.metrics import METRICS
 from training.errors import TRAINING_FAILURES
-from training.runs import RunStatus
+from training.running.runs import RunStatus
 
 INTRODUCTION = """\
 # Metrics

@@ -1,7 +1,7 @@
 """Training: GET /training/runs, POST /models/{model}/train, POST /api/ml/train-all, and how trained what serves is.
 
-Covers: asking for runs, looking at them, cancelling them. Does not cover: what a run is (`training.runs`), carrying it out
-(`training.runner`), the versions that come of them (`service.routes.models`, `service.routes.admin`).
+Covers: asking for runs, looking at them, cancelling them. Does not cover: what a run is (`training.running.runs`), carrying it out
+(`training.running.runner`), the versions that come of them (`service.routes.models`, `service.routes.admin`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from service.routes.commanded import MONITOR, WAITING, wait_s_of
 from service.routes.declared import Answer, Parameter, Route, command, get, problem
 from service.schemas.problems import StoreProblem
 from service.schemas.training import AlgorithmStatus, Run, RunProblem, Runs, RunStarted, TrainingName
-from training.arrangement import training_behind
-from training.refused import UnknownRun
-from training.runs import RunCause, rfc3339
+from training.running.arrangement import training_behind
+from training.running.refused import UnknownRun
+from training.running.runs import RunCause, rfc3339
 
 MOST_RUNS = 1000
 _USUAL = 50

@@ -1,6 +1,7 @@
 """How trained the models are, and the runs that train them.
 
-Covers: the fields. Does not cover: how they are found (`service.routes.training`), what they mean in a run's life (`training.runs`).
+Covers: the fields. Does not cover: how they are found (`service.routes.training`), what they mean in a run's life
+(`training.running.runs`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happens to the models, in order: every line of their stories, and their progress as often as somebody looks. Runs likewise.
 
 Covers: the ring of the last events, their ids, going on from one of them, thinning progress. Event loop only. Does not
-cover: sending them (`service.routes.events`), what a transition is (`service.lifecycle`), what a run is (`training.runs`).
+cover: sending them (`service.routes.events`), what a transition is (`service.lifecycle`), what a run is (`training.running.runs`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.encoding import encoded
 from service.lifecycle.changes import Bell
 from service.lifecycle.state import Entry, Phase, StoryLine, phase_of
 from service.lifecycle.view import ModelView, rfc3339
-from training.runs import Run
+from training.running.runs import Run
 
 CAPACITY = 1000
 LIMIT_BYTES = 4 << 20

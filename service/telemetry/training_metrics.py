@@ -13,7 +13,7 @@ from service.telemetry.metric import Metric, Sample
 from service.telemetry.readings import Readings, Usage
 from service.telemetry.trainings import TrainingFacts
 from service.workshop import share_of
-from training.runs import Run, RunStatus
+from training.running.runs import Run, RunStatus
 
 
 def _of_trainings(name: str, help: str, read: Callable[[TrainingFacts], float | None]) -> Metric:

@@ -19,11 +19,11 @@ from typing import Protocol
 
 from config.schema import Settings
 from loaders.published import PINNED, BadRecord, PublishedFolder, PublishedVersion
-from training.local_zone import LocalZone
-from training.refused import TrainingUnavailable
-from training.runs import Run, RunStatus
-from training.schedule import next_tick
-from training.tallies import SUCCESSES, Tally
+from training.running.local_zone import LocalZone
+from training.running.refused import TrainingUnavailable
+from training.running.runs import Run, RunStatus
+from training.running.schedule import next_tick
+from training.running.tallies import SUCCESSES, Tally
 
 LOOKED_BACK = 20
 """So many of the newest runs are looked at for how often the same happened in a row."""
@@ -33,7 +33,7 @@ _log = logging.getLogger("holdfast.training")
 
 
 class Runs(Protocol):
-    """The runner (`training.runner.Runner`), as far as it is asked here."""
+    """The runner (`training.running.runner.Runner`), as far as it is asked here."""
 
     async def runs(self, training: str | None = None, limit: int = 50) -> list[Run]: ...
 

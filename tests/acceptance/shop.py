@@ -12,7 +12,7 @@ from tests.acceptance.running import Config
 from tests.doubles.postgres import PostgresDatabase
 from tests.support import wait_until_sync
 from training.dataset.building import BATCH_ROWS
-from training.planted import plant
+from training.made_up.planted import plant
 
 USERS, ITEMS = 1_200, 200
 """Of which there are more than `BATCH_ROWS` interactions, but not many more."""

@@ -26,8 +26,8 @@ from tests.doubles.postgres import PostgresDatabase
 from tests.doubles.s3_server import s3_service
 from tests.pages import Call, calls_of, fences, prose_of, shell_lines
 from tests.support import ROOT, python_environment, wait_until_sync
-from training.interactions import write_database
-from training.planted import plant
+from training.made_up.interactions import write_database
+from training.made_up.planted import plant
 
 SLOW_BYTES_PER_S = 8 << 10
 TOKEN_HEADER = "X-ADMIN-TOKEN"

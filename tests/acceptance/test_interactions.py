@@ -17,8 +17,8 @@ import pytest
 from tests.acceptance.running import ADMIN, Server, serving
 from tests.doubles.postgres import PostgresDatabase
 from tests.support import wait_until_sync
-from training.interactions import write_database
-from training.planted import Planted, plant
+from training.made_up.interactions import write_database
+from training.made_up.planted import Planted, plant
 
 GROUP = 4
 NEWCOMER = 9_001

@@ -21,7 +21,7 @@ from service.client import AlreadyTraining, Holdfast
 from tests.acceptance.running import Config, Server, environment, program, run, serving, toml
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import wait_until_sync
-from training.lock import holder_of
+from training.running.lock import holder_of
 
 TRAINED_WITHIN_S = 60.0
 AS_ADMIN = {"ADMIN_LOAD_TOKEN": "acceptance-token"}
@@ -128,7 +128,7 @@ def child_of(pid: int) -> psutil.Process:
 
     def found() -> psutil.Process | None:
         children = psutil.Process(pid).children(recursive=True)
-        return next((child for child in children if "training.child" in child.cmdline() and child.nice() >= 10), None)
+        return next((child for child in children if "training.running.child" in child.cmdline() and child.nice() >= 10), None)
 
     child: psutil.Process = wait_until_sync(found, TRAINED_WITHIN_S, what="the training process")
     return child

@@ -23,7 +23,7 @@ from tests.acceptance.shop import LONG, config_of, make_shop
 from tests.doubles.postgres import PostgresDatabase
 from tests.support import wait_until_sync
 from tests.unit.training.published import name_of, published
-from training.lock import holder_of
+from training.running.lock import holder_of
 
 WITHIN_S = 120.0
 OLD = name_of(1)
@@ -43,7 +43,7 @@ def trainer_of(pid: int) -> psutil.Process | None:
     """The capped child of a process that trains."""
     for child in psutil.Process(pid).children(recursive=True):
         try:
-            if "training.child" in child.cmdline():
+            if "training.running.child" in child.cmdline():
                 return child
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

@@ -22,7 +22,7 @@ from tests.artifacts.recommenders import als_dict
 from tests.artifacts.writing import write
 from tests.doubles.postgres import PostgresDatabase
 from tests.support import wait_until_sync
-from training.journal import NAME, Journal
+from training.running.journal import NAME, Journal
 
 TRAINED_WITHIN_S = 120.0
 

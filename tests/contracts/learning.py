@@ -20,10 +20,10 @@ from loaders.bundle_file import open_published_scorer, write_bundle_file
 from loaders.published import MODEL_FILE, RECORD_FILE, PublishedVersion
 from models.hybrid.blending import DEFAULT_PARTS
 from models.hybrid.score import HybridScorer
-from training.bundles import Cells
 from training.dataset.base import Dataset, Features, Fingerprint, Interactions, Items
 from training.trainers import open_trainer
 from training.trainers.base import Ask, OnProgress, Trained
+from training.trainers.bundles import Cells
 from training.trainers.parameters import check
 
 PARTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -25,7 +25,7 @@ from tests.doubles.drive import DriveDouble, DriveFile, environment_of
 from tests.doubles.faults import FaultProxy
 from tests.doubles.files import FileServer, Served
 from tests.doubles.s3_server import S3Service
-from training.publish import publish, stage_folder, write_record
+from training.versions.publish import publish, stage_folder, write_record
 
 PATH = "/models/als.pkl"
 DRIVE_ID = "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUv"

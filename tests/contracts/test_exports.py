@@ -21,10 +21,10 @@ from tests.contracts.learning import KINDS, ask_for, data, fit, grouped
 from tests.unit.models.building import packed
 from tests.unit.training.published import name_of, record_of
 from training.dataset.base import Dataset
-from training.export import export, main
-from training.publish import publish as publish_staged
-from training.publish import stage_folder, write_record
 from training.trainers import TRAINERS
+from training.versions.export import export, main
+from training.versions.publish import publish as publish_staged
+from training.versions.publish import stage_folder, write_record
 
 ALL = sorted(TRAINERS)
 BOUND_TO = {"content": "content", "collaborative": "svd"}

@@ -17,7 +17,7 @@ from service.routes.implied import PATH_VARIABLES
 from tests.contracts.described import check, name_of, url_of
 from tests.unit.service.a_run import a_published_run
 from tests.unit.service.fakes import FakeEstimator, FakeRegistry, failed, live, loading, settings_for
-from training.journal import NAME, Journal
+from training.running.journal import NAME, Journal
 
 TOKEN = "contract-token"
 ADMIN_TOKEN = {"X-ADMIN-TOKEN": TOKEN}

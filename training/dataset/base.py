@@ -1,7 +1,7 @@
 """What a training reads: interactions, items and features, by row number.
 
 Covers: types only. Does not cover: where they come from (one file a kind of database), what is kept from training
-(`training.split`). Users and items have rows 0..n-1; every array here speaks of rows, and the id lists say which id each row has.
+(`training.judging.split`). Users and items have rows 0..n-1; every array here speaks of rows, and the id lists say which id each row has.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the data were, in one digest: equal for equal content, in whatever order and from whatever kind of database it came.
 
-Covers: hashing interactions, items and features by their ids. Does not cover: what a run does with it (`training.steps`).
+Covers: hashing interactions, items and features by their ids. Does not cover: what a run does with it (`training.running.steps`).
 
 Every row gets a 64-bit hash of its ids and values, and the hashes are added up modulo 2^64: a sum does not know an order. Ids are
 hashed by BLAKE2b (RFC 7693), numbers are mixed in by the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable

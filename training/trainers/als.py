@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.bundles import factors_bundle
-from training.metrics import from_factors
+from training.judging.metrics import from_factors
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.matrix import WEIGHTS, learned, mark_cold, scaled
 from training.trainers.search import Found, Trial, search
 

@@ -27,11 +27,11 @@ from models.hybrid.bound import BoundHybrid
 from models.hybrid.score import HybridScorer
 from models.opening import open_scorer_of, warm_scorer
 from models.recommender import Recommender, Subject
-from training.bundles import Cells
 from training.dataset.base import Dataset
-from training.split import Split, validation
+from training.judging.split import Split, validation
 from training.trainers import open_trainer
 from training.trainers.base import Ask, OnProgress
+from training.trainers.bundles import Cells
 from training.trainers.parameters import check
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from training.bundles import factors_bundle
 from training.errors import Untrainable
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.matrix import learned, mark_cold
 
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.column_kinds import encode
-from training.bundles import neighbours_bundle
 from training.dataset.base import Items
 from training.errors import Untrainable
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import neighbours_bundle
 from training.trainers.matrix import WEIGHTS, scaled
 
 _STEPS = 3

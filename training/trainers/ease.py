@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bundles import neighbours_bundle
 from training.errors import Untrainable
-from training.metrics import Score
+from training.judging.metrics import Score
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import neighbours_bundle
 from training.trainers.matrix import WEIGHTS, is_cold_item, learned, scaled
 from training.trainers.search import Trial, search
 

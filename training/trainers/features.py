@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from training.bundles import factors_bundle
 from training.dataset.base import Dataset
 from training.errors import Untrainable
-from training.metrics import from_factors
+from training.judging.metrics import from_factors
 from training.trainers import feature_als
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.feature_matrix import described, feature_matrix
 from training.trainers.matrix import WEIGHTS, is_cold_item, learned, mark_cold, scaled
 from training.trainers.search import Found, Trial, search

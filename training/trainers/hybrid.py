@@ -18,7 +18,7 @@ from models.catalogue import Catalogue
 from models.hybrid.blending import COLLABORATIVE, CONTENT, DEFAULT_LAMBDA, ROLES
 from models.hybrid.items import align
 from training.errors import BadParameter, PartUnpublished, Untrainable
-from training.runs import rfc3339
+from training.running.runs import rfc3339
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
 from training.trainers.blend_search import LENGTHS, SHARES, Line, best_line, lines, measured_cases
 

@@ -1,7 +1,7 @@
 """What the trainers that learn from interactions alone have in common: the matrix they learn from, and what is cold.
 
 Covers: weights as confidences, users x items as a scipy matrix, rows of users and items that nothing was learned of. Does not
-cover: learning (one file an algorithm), the bundle (`training.bundles`).
+cover: learning (one file an algorithm), the bundle (`training.trainers.bundles`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.confidence import WEIGHTINGS, confidences
-from training.bundles import Cells
 from training.dataset.base import Dataset
 from training.errors import Untrainable
 from training.trainers.base import Parameter
+from training.trainers.bundles import Cells
 
 WEIGHTS = Parameter(
     "log",

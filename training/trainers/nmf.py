@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bundles import factors_bundle
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.matrix import EQUAL_WEIGHTS, learned, mark_cold, scaled
 
 _AT_ONCE = 10

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from training.bundles import factors_bundle
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.matrix import learned
 
 

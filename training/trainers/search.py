@@ -1,7 +1,7 @@
 """Choosing a parameter on interactions held out of a run's own training data, where the operator did not.
 
 Covers: the data a search is made on, walking along a grid and beyond its edges, measuring. Does not cover: which parameters are
-searched (each trainer), the holdout that a model is judged on (`training.split.split`), which no search ever sees.
+searched (each trainer), the holdout that a model is judged on (`training.judging.split.split`), which no search ever sees.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training.dataset.base import Dataset
-from training.metrics import Score, mean_ndcg
-from training.split import Split, validation
+from training.judging.metrics import Score, mean_ndcg
+from training.judging.split import Split, validation
 from training.trainers.base import OnProgress
 
 MOST_INTERACTIONS = 5_000_000

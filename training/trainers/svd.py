@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bundles import factors_bundle
 from training.errors import Untrainable
-from training.metrics import from_factors
+from training.judging.metrics import from_factors
 from training.trainers.base import Ask, OnProgress, Parameter, Trained
+from training.trainers.bundles import factors_bundle
 from training.trainers.matrix import EQUAL_WEIGHTS, learned, mark_cold, scaled
 from training.trainers.search import Trial, search
 

@@ -24,7 +24,7 @@ from tests.contracts.families import RecommenderExample, example, examples
 from tests.support import wait_until
 from tests.unit.models.building import packed
 from tests.unit.training.published import TRAINING, bundle_of, name_of, published
-from training.publish import activate, roll_back
+from training.versions.publish import activate, roll_back
 
 from .bench_of_one import open_loader
 

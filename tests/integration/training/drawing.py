@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from training.dataset.base import Dataset, Fingerprint, Interactions, Items
-from training.planted import Planted, plant
+from training.made_up.planted import Planted, plant
 
 
 def planted_data(*, users: int = 300, items: int = 200, share: float = 1.0, seed: int = 7) -> Dataset:

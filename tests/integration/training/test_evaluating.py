@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from loaders.bundle_file import write_bundle_file
 from models.bundle import Bundle
 from tests.integration.training.drawing import planted_data
-from training import metrics
-from training.bundles import Cells, factors_bundle, neighbours_bundle
 from training.dataset.base import Dataset, Fingerprint, Interactions
 from training.errors import Untrainable
-from training.evaluate import Answers, all_metrics, ask, ask_popular, duel, paired, per_user, sampled
-from training.opened import Known, Opened, open_version
-from training.split import Ground, Held, SeenItems, Split, split
+from training.judging import metrics
+from training.judging.evaluate import Answers, all_metrics, ask, ask_popular, duel, paired, per_user, sampled
+from training.judging.opened import Known, Opened, open_version
+from training.judging.split import Ground, Held, SeenItems, Split, split
+from training.trainers.bundles import Cells, factors_bundle, neighbours_bundle
 
 K = 10
 

@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from bench.planted import by_chance, main, of_truth, quality, same_category, trained
-from training.planted_factors import FIRST_AT, SPAN_S, PlantedFactors, plant_factors, without_categories
+from training.made_up.planted_factors import FIRST_AT, SPAN_S, PlantedFactors, plant_factors, without_categories
 
 tqdm.set_lock(threading.RLock())
 

@@ -23,13 +23,13 @@ from config.schema import GIB, MIB, DataSettings, Settings, StoreSettings, Train
 from loaders.published import PublishedFolder
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import ROOT, python_environment, wait_until
-from training.carrying import STOPPED
-from training.journal import Journal
-from training.lock import RunLock, holder_of
-from training.recording import GONE
-from training.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun, UnknownTraining
-from training.runner import Runner
-from training.runs import PHASES, Run, RunCause, RunStatus
+from training.running.carrying import STOPPED
+from training.running.journal import Journal
+from training.running.lock import RunLock, holder_of
+from training.running.recording import GONE
+from training.running.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun, UnknownTraining
+from training.running.runner import Runner
+from training.running.runs import PHASES, Run, RunCause, RunStatus
 
 PARAMETERS = {"factors": 16, "regularization": 30.0, "sweeps": 3}
 LONG = {"factors": 512, "regularization": 30.0, "sweeps": 1000}
@@ -84,7 +84,7 @@ async def ended(runner: Runner, training: str, **asked: Any) -> Run:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "training.child" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "training.running.child" in child.cmdline()]
 
 
 async def fitting(runner: Runner, run: Run) -> psutil.Process:
@@ -325,8 +325,8 @@ _RUNS_AND_WAITS = """
 import asyncio, json, sys
 from pathlib import Path
 from config.schema import DataSettings, Settings, StoreSettings, TrainingSettings
-from training.runner import Runner
-from training.runs import RunCause
+from training.running.runner import Runner
+from training.running.runs import RunCause
 given = json.loads(sys.argv[1])
 trainings = {"long": TrainingSettings(name="long", algorithm="als", parameters=given["parameters"]),
              "als": TrainingSettings(name="als", algorithm="als")}
@@ -358,7 +358,7 @@ async def test_nothing_is_left_of_a_process_that_was_killed_with_its_runs(settin
         assert server.stdout is not None
         lines = [await asyncio.to_thread(server.stdout.readline) for _ in range(3)]
         ids = [line.strip() for line in lines if line != "fitting\n"]
-        (child,) = [each for each in psutil.Process(server.pid).children() if "training.child" in each.cmdline()]
+        (child,) = [each for each in psutil.Process(server.pid).children() if "training.running.child" in each.cmdline()]
         live = await runner_of()  # beside it: nothing of the living is called dead
         assert [run.id for run in await live.unfinished()] == ids
         os.kill(server.pid, signal.SIGKILL)

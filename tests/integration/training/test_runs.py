@@ -17,10 +17,10 @@ from loaders.published import RECORD_FILE, STAGING, PublishedFolder
 from tests.integration.training.drawing import planted_data, shuffled, without_times, write_sqlite
 from training.dataset.base import Dataset
 from training.errors import BadParameter, DataUnavailable, PartUnpublished, TrainingTimeout, Untrainable
-from training.plan import Plan
-from training.process import Progress, TrainingChild, train
-from training.publish import clean, publish
-from training.runs import PHASES
+from training.running.plan import Plan
+from training.running.process import Progress, TrainingChild, train
+from training.running.runs import PHASES
+from training.versions.publish import clean, publish
 
 ALS = {"factors": 16, "regularization": 30.0, "sweeps": 5}
 FIRST, SECOND, THIRD = (f"20261121T00000{number}-00000{number}" for number in (1, 2, 3))

@@ -18,8 +18,8 @@ from config.schema import MIB, DataSettings, TrainingSettings
 from loaders.published import STAGING
 from tests.doubles.postgres import PostgresDatabase
 from training.errors import DataUnavailable
-from training.plan import Plan
-from training.process import Progress, train
+from training.running.plan import Plan
+from training.running.process import Progress, train
 
 RUN = "20261121T000001-000001"
 

@@ -1,6 +1,6 @@
 """What is published is copied to S3, and a server elsewhere answers from it; where that fails, it is published here all the same.
 
-Covers: `training.upload` against a server that checks signatures, and what of it is in a run's record.
+Covers: `training.versions.upload` against a server that checks signatures, and what of it is in a run's record.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-import training.upload
+import training.versions.upload
 from config.schema import GIB, MIB, DataSettings, ModelSettings, S3Settings, Settings, StoreSettings, TrainingSettings
 from loaders.errors import AccessDenied
 from loaders.published import MODEL_FILE, PublishedFolder, PublishedVersion
@@ -29,10 +29,10 @@ from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import wait_until
 from tests.unit.models.building import factors_bundle
 from tests.unit.training.published import published
-from training import publish
-from training.runner import Runner
-from training.runs import Run, RunCause, RunStatus
-from training.upload import upload
+from training.running.runner import Runner
+from training.running.runs import Run, RunCause, RunStatus
+from training.versions import publish
+from training.versions.upload import upload
 
 USERS = ("u1", "u2", "u3")
 
@@ -151,8 +151,8 @@ async def test_a_pinned_version_stays_current_there_too(tmp_path: Path, service:
 async def test_a_version_too_large_for_a_copy_is_sent_twice_in_parts(
     tmp_path: Path, service: S3Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.upload, "_LARGEST_COPY_BYTES", 0)
-    monkeypatch.setattr(training.upload, "_PART_BYTES", 5 * MIB)  # the least that S3 takes
+    monkeypatch.setattr(training.versions.upload, "_LARGEST_COPY_BYTES", 0)
+    monkeypatch.setattr(training.versions.upload, "_PART_BYTES", 5 * MIB)  # the least that S3 takes
     rng = np.random.default_rng(0)
     seen = rng.random((4, 200_000)) < 0.001
     large = factors_bundle(rng.random((4, 16)).astype("f4"), rng.random((200_000, 16)).astype("f4"), seen)
@@ -183,7 +183,7 @@ async def test_a_process_that_stops_gives_the_copy_up_and_keeps_what_is_publishe
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("training.carrying.upload", stalls)
+    monkeypatch.setattr("training.running.carrying.upload", stalls)
     settings = training_settings(tmp_path, service, f"s3://{service.bucket}/stalled")
     runner = Runner(settings)
     await runner.open()
@@ -211,8 +211,8 @@ async def test_a_process_that_stops_while_it_publishes_begins_no_copy(
     async def copies(*given: Any, **_: Any) -> None:
         copied.append(given)
 
-    monkeypatch.setattr("training.carrying.publish", SimpleNamespace(publish=slowly, clean=publish.clean))
-    monkeypatch.setattr("training.carrying.upload", copies)
+    monkeypatch.setattr("training.running.carrying.publish", SimpleNamespace(publish=slowly, clean=publish.clean))
+    monkeypatch.setattr("training.running.carrying.upload", copies)
     runner = Runner(training_settings(tmp_path, service, f"s3://{service.bucket}/late"))
     await runner.open()
     run = await runner.start("als", cause=RunCause.COMMAND)

@@ -24,7 +24,7 @@ from models.recommender import Subject
 from tests.artifacts.nmf import nmf_dict
 from tests.artifacts.recommenders import BARE, ITEMS, als_dict, bare_als, interactions
 from tests.artifacts.svd import fitted_svd, svd_dict
-from training.planted import plant
+from training.made_up.planted import plant
 
 from .building import factors_bundle, packed, scorer_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from training.runs import Run, RunCause, RunStatus
-from training.verdict import Duel, Rule, Verdict
+from training.judging.verdict import Duel, Rule, Verdict
+from training.running.runs import Run, RunCause, RunStatus
 
 AT = 1_700_000_000.0
 

@@ -11,7 +11,7 @@ import pytest
 from service.commands.run_progress import RunProgress, ending_lines, run_line
 from service.commands.train import exit_code, who
 from tests.unit.service.a_run import a_published_run
-from training.runs import Run, RunStatus
+from training.running.runs import Run, RunStatus
 
 PUBLISHED = a_published_run("20261121T101500-3fa9c1")
 RUNNING = replace(PUBLISHED, status=RunStatus.RUNNING, phase="fitting", step="sweeps", progress=0.5, ended_at=None)

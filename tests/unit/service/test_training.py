@@ -20,10 +20,10 @@ from service.training import reload_models
 from tests.unit.service.a_run import a_published_run
 from tests.unit.service.conftest import ClientOf
 from tests.unit.service.fakes import FakeLoaded, FakeRegistry, live, loading, settings_for
-from training.journal import NAME, Journal
-from training.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun
-from training.runner import Runner
-from training.runs import Run, RunCause, RunStatus
+from training.running.journal import NAME, Journal
+from training.running.refused import AlreadyRunning, RunElsewhere, RunOver, TrainingUnavailable, UnknownRun
+from training.running.runner import Runner
+from training.running.runs import Run, RunCause, RunStatus
 
 TOKEN = "s3cret-token"
 TRAINED_AT = "2026-03-04T05:06:07Z"

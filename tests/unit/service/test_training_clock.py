@@ -15,9 +15,9 @@ from config.schema import Settings, TrainingSettings
 from service.training import LONGEST_SLEEP_S, TrainingClock
 from tests.support import wait_until
 from tests.unit.service.a_run import a_published_run
-from training.refused import AlreadyRunning, TrainingUnavailable
-from training.runner import Runner
-from training.runs import Run, RunCause
+from training.running.refused import AlreadyRunning, TrainingUnavailable
+from training.running.runner import Runner
+from training.running.runs import Run, RunCause
 
 
 def at(text: str) -> float:

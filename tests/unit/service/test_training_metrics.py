@@ -19,11 +19,11 @@ from service.telemetry.trainings import facts_of, folder_of, longest_interval_s
 from tests.unit.service.a_run import AT, a_published_run
 from tests.unit.service.fakes import FakeRegistry, live
 from tests.unit.training.published import name_of, published
-from training import publish
-from training.journal import NAME, Journal
-from training.lock import RunLock
-from training.runs import Run, RunStatus
-from training.tallies import Tally
+from training.running.journal import NAME, Journal
+from training.running.lock import RunLock
+from training.running.runs import Run, RunStatus
+from training.running.tallies import Tally
+from training.versions import publish
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 FAILURE = {"type": "data_unavailable", "message": "no"}

@@ -15,11 +15,11 @@ from loaders.published import MODEL_FILE, BadRecord, PublishedVersion
 from service.lifecycle.errors import ArchiveUnavailable, UnknownVersion
 from service.workshop import FallbackTrainer, PublishedArchive, doing, share_of
 from tests.unit.lifecycle.fakes import record_of
-from training.lock import SwitchBusy
-from training.publish import publish, stage_folder, write_record
-from training.refused import AlreadyRunning, TrainingUnavailable, UnknownTraining
-from training.runner import Runner
-from training.runs import Run, RunCause, RunStatus
+from training.running.lock import SwitchBusy
+from training.running.refused import AlreadyRunning, TrainingUnavailable, UnknownTraining
+from training.running.runner import Runner
+from training.running.runs import Run, RunCause, RunStatus
+from training.versions.publish import publish, stage_folder, write_record
 
 V1, V2, V3 = (f"2026112{day}T101500-3fa9c1" for day in (1, 2, 3))
 QUEUED = Run("r1", "als", "als", RunStatus.QUEUED, RunCause.FALLBACK, 1.0, reason="waits for bpr")

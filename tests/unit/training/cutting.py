@@ -18,7 +18,7 @@ from typing import Any
 from loaders.bundle_file import open_published_scorer
 from loaders.published import PublishedFolder
 from tests.unit.training.published import TRAINING, name_of, published, staged
-from training.publish import activate, clean, prune, publish, roll_back, unpin, withdraw
+from training.versions.publish import activate, clean, prune, publish, roll_back, unpin, withdraw
 
 KEEP = 3
 CUT = 77

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from models.base import Query, Ranking
 from models.bundle import Bundle
 from models.opening import open_scorer_of
-from training.bundles import Cells
 from training.dataset.base import Dataset, Fingerprint, Interactions, Items
 from training.trainers import open_trainer
 from training.trainers.base import Ask, Trained
+from training.trainers.bundles import Cells
 from training.trainers.parameters import check
 
 FIRST_ITEM = 1000

@@ -11,7 +11,7 @@ from loaders.bundle_file import write_bundle_file
 from loaders.published import MODEL_FILE, PublishedVersion
 from models.bundle import Bundle
 from tests.unit.models.building import factors_bundle
-from training.publish import publish, stage_folder, write_record
+from training.versions.publish import publish, stage_folder, write_record
 
 TRAINING = "als"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.schema import ModelSettings, Settings, TrainingSettings
-from training.arrangement import in_order, models_from, part_models_of, parts_of, training_behind
+from training.running.arrangement import in_order, models_from, part_models_of, parts_of, training_behind
 
 
 def a_training(name: str, algorithm: str = "als", **parts: str) -> TrainingSettings:

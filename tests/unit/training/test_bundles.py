@@ -7,8 +7,8 @@ import pytest
 
 from models.base import InvalidQuery, Query
 from models.opening import open_scorer_of
-from training.bundles import Cells, factors_bundle, neighbours_bundle
 from training.dataset.base import Interactions, Items
+from training.trainers.bundles import Cells, factors_bundle, neighbours_bundle
 
 from .data import answered, dataset_of, grouped
 

@@ -11,9 +11,9 @@ import pytest
 from loaders.errors import CorruptArtifact
 from loaders.walls import PrivateMemory
 from loaders.wire import WireError
-from training.child import described, report
 from training.errors import BadData
-from training.telling import Secrets
+from training.running.child import described, report
+from training.running.telling import Secrets
 
 URL = "postgresql://ada:s3cretword@db/shop"
 

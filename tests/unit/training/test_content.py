@@ -15,11 +15,11 @@ from models.base import Query
 from models.bundle import Bundle
 from models.opening import open_scorer_of
 from tests.contracts.learning import MEMORY_BYTES, data, grouped
-from training.bundles import Cells
 from training.dataset.base import Dataset, Items
 from training.errors import Untrainable
 from training.trainers import open_trainer
 from training.trainers.base import Ask, Trained
+from training.trainers.bundles import Cells
 from training.trainers.parameters import check
 
 TEXTS = ("Danau Toba, a deep lake", "lake of fire and a LAKE", "old temple by the lake", "temple Toba", "market", "", "night market market")

@@ -22,8 +22,8 @@ from loaders.errors import MissingLibrary
 from tests.support import ROOT, python_environment
 from training import demo as demo_module
 from training.demo import TRAININGS, DemoRefused, check, demo_settings, make_database
-from training.interactions import write_database
-from training.planted import plant
+from training.made_up.interactions import write_database
+from training.made_up.planted import plant
 from training.trainers import TRAINERS
 from training.trainers.parameters import check as check_parameters
 
@@ -75,7 +75,7 @@ def test_interrupted_nothing_half_is_left(tmp_path: Path, monkeypatch: pytest.Mo
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.interactions.write_database", interrupted)
+    monkeypatch.setattr("training.made_up.interactions.write_database", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_database(tmp_path / "demo")
     assert list((tmp_path / "demo").iterdir()) == []

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from models.base import Query
 from models.opening import open_scorer_of
 from tests.contracts.learning import KINDS, MEMORY_BYTES
-from training.bundles import Cells
 from training.dataset.base import Dataset, Features
 from training.trainers import feature_als, open_trainer
 from training.trainers.base import Ask
+from training.trainers.bundles import Cells
 from training.trainers.feature_matrix import described, feature_matrix
 from training.trainers.parameters import check
 

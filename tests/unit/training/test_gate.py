@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.gate import FEW_USERS, Measured, judge
-from training.verdict import Duel, Verdict
+from training.judging.gate import FEW_USERS, Measured, judge
+from training.judging.verdict import Duel, Verdict
 
 GOOD = Measured(value=0.40, popular=0.10, users=500, split="time", cut_at=1.0, lead_error=0.01)
 NOBODY = Measured(0.0, 0.0, 0, "time", 1.0, unmeasured="nobody came twice")

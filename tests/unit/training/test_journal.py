@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import training.journal
-from training.journal import Journal, JournalUnavailable
-from training.runs import Run, RunCause, RunStatus
-from training.tallies import Tally
+import training.running.journal
+from training.running.journal import Journal, JournalUnavailable
+from training.running.runs import Run, RunCause, RunStatus
+from training.running.tallies import Tally
 
 
 def a_run(id: str = "20261121T101500-000001", training: str = "als", at: float = 1.0, status: RunStatus = RunStatus.QUEUED) -> Run:
@@ -51,7 +51,7 @@ def test_runs_are_told_newest_first_and_of_one_training(journal: Journal) -> Non
 
 
 def test_the_oldest_runs_are_forgotten_but_none_that_still_runs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.journal, "KEPT_RUNS", 2)
+    monkeypatch.setattr(training.running.journal, "KEPT_RUNS", 2)
     journal.add(a_run("still-queued", at=0.0))
     journal.add(a_run("of-another", "bpr", 0.5, RunStatus.FAILED))
     for at in range(1, 5):
@@ -93,7 +93,7 @@ def test_a_tick_is_taken_once_whoever_asks(journal: Journal) -> None:
 
 
 def test_old_ticks_are_forgotten(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.journal, "KEPT_TICKS", 2)
+    monkeypatch.setattr(training.running.journal, "KEPT_TICKS", 2)
     assert all(journal.take_tick("als", float(at)) for at in range(5))
     assert [journal.take_tick("als", float(at)) for at in (3, 4)] == [False, False]
     with sqlite3.connect(journal.path) as database:
@@ -204,7 +204,7 @@ def test_several_connections_write_it_at_the_same_time(journal: Journal) -> None
 
 
 def test_runs_are_counted_once_by_how_they_ended_and_outlive_the_runs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.journal, "KEPT_RUNS", 1)
+    monkeypatch.setattr(training.running.journal, "KEPT_RUNS", 1)
     died = {"type": "child_crashed", "message": "gone"}
     for number in range(3):
         run = a_run(f"{number}", at=float(number))

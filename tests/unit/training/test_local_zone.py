@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from training.local_zone import LocalZone
-from training.schedule import next_tick
+from training.running.local_zone import LocalZone
+from training.running.schedule import next_tick
 
 ZONES = ("Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kolkata", "UTC")
 

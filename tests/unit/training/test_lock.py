@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import wait_until_sync
-from training.lock import LockBusy, RunLock, SwitchBusy, holder_of, switching
+from training.running.lock import LockBusy, RunLock, SwitchBusy, holder_of, switching
 
 RUN = "20261121T101500-3fa9c1"
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training import metrics
-from training.split import Held, SeenItems
+from training.judging import metrics
+from training.judging.split import Held, SeenItems
 
 HITS = np.array([[False, True, False, True], [False, False, False, False], [True, True, True, True]])
 RELEVANT = np.array([2, 3, 9])

@@ -10,9 +10,9 @@ import pytest
 
 from config.schema import GIB, DataSettings, TrainingSettings
 from training.addresses import without_password
-from training.plan import Plan, limits
-from training.runs import PHASES
-from training.telling import PROGRESS_S, Secrets, Telling
+from training.running.plan import Plan, limits
+from training.running.runs import PHASES
+from training.running.telling import PROGRESS_S, Secrets, Telling
 
 PLAN = Plan(
     run_id="20261121T000000-000001",

@@ -11,9 +11,9 @@ from config.schema import GIB, DataSettings, TrainingSettings
 from loaders.errors import ChildCrashed, MemoryCapExceeded
 from tests.unit.service.a_run import a_published_run
 from training.errors import TRAINING_FAILURES, DataUnavailable
-from training.plan import Plan
-from training.process import TrainingChild, ended, is_defect, told
-from training.runs import Run, RunCause, RunStatus
+from training.running.plan import Plan
+from training.running.process import TrainingChild, ended, is_defect, told
+from training.running.runs import Run, RunCause, RunStatus
 
 RUN = Run("20261121T101500-3fa9c1", "als", "als", RunStatus.RUNNING, RunCause.COMMAND, 1.0, parameters={"factors": 8})
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from loaders.bundle_file import open_bundle_file
 from loaders.published import MOST_RECORD_BYTES, PINNED, RECORD_FILE, BadRecord, PublishedFolder
 from tests.unit.training.published import TRAINING, name_of, published, record_of, staged
-from training.publish import (
+from training.versions.publish import (
     NoEarlierVersion,
     UnknownVersion,
     activate,
@@ -333,8 +333,8 @@ def test_old_versions_that_cannot_be_deleted_do_not_undo_a_publication(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("training.durable.remove_folder", refuse)
-    monkeypatch.setattr("training.publish.stage_folder", lambda *given: None)
+    monkeypatch.setattr("training.versions.durable.remove_folder", refuse)
+    monkeypatch.setattr("training.versions.publish.stage_folder", lambda *given: None)
     staging = folder.path / ".staging-by-hand"
     staging.mkdir()
     monkeypatch.setattr("tests.unit.training.published.stage_folder", lambda *given: staging)

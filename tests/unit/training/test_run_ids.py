@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loaders.published import VERSION_NAME
-from training.runs import next_id
+from training.running.runs import next_id
 
 NOW = 1_795_256_100.0  # 2026-11-21T10:15:00Z
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.schedule import Due, Late, Tick, check_schedule, due, next_tick
+from training.running.schedule import Due, Late, Tick, check_schedule, due, next_tick
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.dataset.base import Dataset, Fingerprint, Interactions
 from training.errors import Untrainable
-from training.split import Cut, Ground, Held, cut_time, pair_hashes, pairs, split, validation
+from training.judging.split import Cut, Ground, Held, cut_time, pair_hashes, pairs, split, validation
 
 USERS, ITEMS = 40, 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.planted import FIRST_AT, SPAN_S, Planted, plant
+from training.made_up.planted import FIRST_AT, SPAN_S, Planted, plant
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from service.schemas.training import RunChanged
 from service.telemetry.events import PROGRESS_INTERVAL_S, EventLog, Told, TooManyReaders
 from tests.unit.lifecycle.fakes import Bench, FakeArtifact, settle
 from tests.unit.service.fakes import LIVE, FakeLoaded, FakeRegistry, FakeScorer, live
-from training.runs import Run, RunCause, RunStatus
+from training.running.runs import Run, RunCause, RunStatus
 
 SETTINGS = ModelSettings("als", source="/als.pkl")
 SCHEMAS = {"snapshot": Snapshot, "transition": Transition, "progress": Progress, "run": RunChanged}

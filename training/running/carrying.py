@@ -66,7 +66,7 @@ class ActiveRun:
 async def switch(store: Path, training: str, work: Callable[[Path, str], T]) -> T:
     """What `work` gives, with nobody else switching or publishing versions of this training; to its end, even if cancelled.
 
-    Raises training.lock.SwitchBusy, OSError, and what `work` raises.
+    Raises training.running.lock.SwitchBusy, OSError, and what `work` raises.
     """
 
     def alone() -> T:

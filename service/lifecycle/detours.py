@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .events import SourceFailed, Trained, Withdrawn
+from .fallback import NOT_PUBLISHED
 from .moves import Step, failure_of, running, tell
 from .policy import RetryPolicy
 from .state import Attempt, Entry, Phase
@@ -22,7 +23,10 @@ def trained(entry: Entry, event: Trained, now: float) -> Step:
 
 
 def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPolicy) -> Step:
-    """The failure stands whatever the fallback brings. What was downloaded is of no use: the progress shown begins anew."""
+    """The failure stands whatever the fallback brings. What was downloaded is of no use: the progress shown begins anew.
+
+    That a model which is trained here was never published yet is why it is trained, and no failure.
+    """
     failure, retry_s = failure_of(entry, event, now, policy)
     entry = tell(entry, event, now, Phase.QUEUED, f"to {event.fallback or 'training'}, because {event.type}: {event.message}")
     rejected = failure if retry_s is None and event.revision else entry.rejected
@@ -30,6 +34,8 @@ def source_failed(entry: Entry, event: SourceFailed, now: float, policy: RetryPo
         # A training that publishes is noticed by its watch: it is not asked in intervals whether it has.
         retry_s, failure = None, replace(failure, retryable=False)
     attempt = replace(_anew(running(entry)), because=failure, fallback=event.fallback, retry_s=retry_s)
+    if event.fallback is None and event.type == NOT_PUBLISHED:
+        return replace(entry, attempt=attempt), ()
     return replace(entry, attempt=attempt, failure=failure, rejected=rejected, tally=entry.tally.failed(event.type)), ()
 
 

@@ -64,6 +64,7 @@ async def test_nothing_published_is_trained_at_the_start() -> None:
         run = await bench.trainer.next_call()
         assert (run.model, run.because, bench.status()) == ("als", "nothing is published yet", "loading")
         assert shown(bench)["reason"] == "training als, because nothing is published yet"
+        assert (shown(bench)["failure"], bench.entry().tally.failures) == (None, {}), "nothing has failed"
         run.on_progress(0.5, "fitting: epoch 3 of 6")
         run.on_progress(0.25, "fitting: the next")
         told = shown(bench)

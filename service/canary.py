@@ -156,9 +156,10 @@ def _put(scorer: Any, each: Remembered, turn: Turn) -> str | None:
     """What is wrong with one answer. Raises UnknownEntity for what is gone: one word that is asked for daily must stop no version."""
     who, query = _words(each.asked), each.asked.query
     try:
-        job = job_of(each.asked, scorer)
-        answer: Any = job.run(turn)  # type: ignore[union-attr]  # a question for items is never put to a model elsewhere
-        (ranking,) = answer
+        ranking = _answer(scorer, each.asked, turn)
+        if each.had_items and query.users and isinstance(ranking, Ranking) and not ranking.items:
+            # Who has seen the whole of a small catalogue meanwhile is rightly given nothing: then there is something to leave out.
+            ranking = _answer(scorer, replace(each.asked, query=replace(query, exclude_seen=False)), turn)
     except UnknownEntity:
         raise
     except RequestError as error:
@@ -176,6 +177,13 @@ def _put(scorer: Any, each: Remembered, turn: Turn) -> str | None:
             raise UnknownEntity("only", f"a question {who} names items or categories of which none is left")
         return f"a question {who} got no item, where the version that serves has some"
     return None
+
+
+def _answer(scorer: Any, asked: TopK, turn: Turn) -> Any:
+    job = job_of(asked, scorer)
+    answer: Any = job.run(turn)  # type: ignore[union-attr]  # a question for items is never put to a model elsewhere
+    (ranking,) = answer
+    return ranking
 
 
 def _words(asked: TopK) -> str:

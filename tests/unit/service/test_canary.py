@@ -154,6 +154,14 @@ async def test_where_the_version_that_serves_had_nothing_nothing_is_expected() -
     assert await complaint(canary_of(user(2), had_items=False), Challenger(score=lambda user: 0)) is None
 
 
+async def test_who_has_seen_everything_meanwhile_stops_no_version() -> None:
+    class Seen(Challenger):
+        def recommend(self, query: Query) -> list[Ranking | UnknownEntity]:
+            return super().recommend(query) if query.exclude_seen is False else [Ranking(query.users[0], [], [])]
+
+    assert await complaint(canary_of(user(2), user(3, exclude_seen=True)), Seen()) is None
+
+
 @pytest.mark.parametrize(
     ("unknown", "known", "fails"),
     [(FEWEST_UNKNOWN - 1, 0, False), (FEWEST_UNKNOWN, 0, True), (4, 4, False), (5, 4, True)],

@@ -35,8 +35,13 @@ export function runWords(run) {
   return words;
 }
 
+const origin = (run) => run.requested_by.replace(/^schedule /, "");
+
 /** Who asked for it; or more of why it was begun, where nobody did. */
-export const askedBy = ({ cause, requested_by: who }) => (cause === "command" ? `asked for by ${who}` : who.replace(/^schedule /, ""));
+export function askedBy(run) {
+  if (run.cause === "command") return `asked for by ${run.requested_by}`;
+  return run.cause === "fallback" ? `because ${origin(run)}` : origin(run);
+}
 
 /** The sign and the word of a status, in place. */
 export function showStatus(place, run) {
@@ -64,7 +69,7 @@ function factsOf(run) {
     ["Run", foreign(run.id)],
     ["Algorithm", run.algorithm],
     ["Begun", CAUSES[run.cause] ?? run.cause],
-    [run.cause === "command" ? "Asked for by" : "Because", foreign(run.cause === "command" ? run.requested_by : askedBy(run))],
+    [run.cause === "command" ? "Asked for by" : "Because", foreign(run.cause === "command" ? run.requested_by : origin(run))],
     ["Gate", run.forced ? "to be published whatever it says" : null],
     ["Asked for", time(run.created_at)],
     ["Ended", run.ended_at ? time(run.ended_at) : null],

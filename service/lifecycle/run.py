@@ -131,8 +131,11 @@ class AttemptRun:
             await self._fall_back(self.workshop, error, in_vain)
 
     async def _fall_back(self, workshop: Workshop, error: LoadError, in_vain: Failure | None) -> None:
-        """Take what the training has published, else train; once: what then does not serve would not the next time either."""
-        model, because = stand_in(self.model), "nothing is published yet"
+        """Take what the training has published, else train; once: what then does not serve would not the next time either.
+
+        Why is told in words that are still right in the record of the run, once it has published.
+        """
+        model, because = stand_in(self.model), "nothing had been published yet"
         if error.type != NOT_PUBLISHED or model.source != self.model.source:
             because = f"the source failed: {error.type}: {error.message}"
         if model.source != self.model.source:

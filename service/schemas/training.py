@@ -97,7 +97,7 @@ class RunChanged(Struct, kw_only=True):
         Literal["command", "schedule", "interactions", "fallback"],
         Meta(description="interactions: enough new ones; fallback: a model had nothing else to serve"),
     ]
-    requested_by: str
+    requested_by: Annotated[str, Meta(description="Who asked for it; where nobody did, what had led to it")]
     forced: Annotated[bool, Meta(description="To be published whatever the gate says")]
     created_at: Timestamp
     started_at: Timestamp | None

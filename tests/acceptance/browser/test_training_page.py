@@ -53,6 +53,9 @@ def test_a_run_by_button_is_watched_until_it_is_published(browser: Browser, serv
     before = server.model("als")["version"]
     with dashboard(browser, server, refused=True) as page:
         expect(row(page, "als")).to_have_attribute("data-status", "published")
+        expect(row(page, "als").locator("[data-slot='summary']")).to_contain_text("because nothing had been published yet")
+        runs(page, "published").locator("summary").click()
+        expect(runs(page, "published").locator(".facts dd").get_by_text("nothing had been published yet", exact=True)).to_be_visible()
         press(page, "als", "train")
         expect(page.page.locator("#token-complaint")).to_contain_text("Commands need the admin token")
         page.enter_token()

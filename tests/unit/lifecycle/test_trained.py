@@ -62,14 +62,14 @@ async def test_nothing_published_is_trained_at_the_start() -> None:
     async with Bench(TRAINED) as bench:
         await fail_fetch(bench, NOTHING)
         run = await bench.trainer.next_call()
-        assert (run.model, run.because, bench.status()) == ("als", "nothing is published yet", "loading")
-        assert shown(bench)["reason"] == "training als, because nothing is published yet"
+        assert (run.model, run.because, bench.status()) == ("als", "nothing had been published yet", "loading")
+        assert shown(bench)["reason"] == "training als, because nothing had been published yet"
         assert (shown(bench)["failure"], bench.entry().tally.failures) == (None, {}), "nothing has failed"
         run.on_progress(0.5, "fitting: epoch 3 of 6")
         run.on_progress(0.25, "fitting: the next")
         told = shown(bench)
         assert (told["phase"], told["progress"]) == ("training", 0.5)
-        assert told["reason"] == "training als (fitting: the next), because nothing is published yet"
+        assert told["reason"] == "training als (fitting: the next), because nothing had been published yet"
         run.on_progress(None, "evaluating")
         assert shown(bench)["progress"] == 0.5
         run.finish()

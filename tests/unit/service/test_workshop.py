@@ -121,7 +121,7 @@ class Answered:
 async def trained(runs: Answered, store: Path, training: str = "als") -> list[tuple[float | None, str]]:
     """What was told of the training."""
     told: list[tuple[float | None, str]] = []
-    await FallbackTrainer(settings(store), runs).train(training, "nothing is published yet", lambda share, does: told.append((share, does)))
+    await FallbackTrainer(settings(store), runs).train(training, "nothing had been published yet", lambda share, does: told.append((share, does)))
     return told
 
 
@@ -133,7 +133,7 @@ async def test_a_run_is_followed_to_its_end(tmp_path: Path) -> None:
         QUEUED, replace(FITTING, phase="reading", step=None, progress=None), FITTING, replace(FITTING, status=RunStatus.PUBLISHED)
     )
     assert await trained(runs, tmp_path) == [(None, "waits for bpr"), (0.0, "reading"), (0.5, "fitting: epoch 3 of 6")]
-    assert runs.asked == [("als", RunCause.FALLBACK, "nothing is published yet")]
+    assert runs.asked == [("als", RunCause.FALLBACK, "nothing had been published yet")]
 
 
 def test_a_share_is_between_0_and_1_whatever_a_run_tells() -> None:

@@ -121,7 +121,9 @@ class Answered:
 async def trained(runs: Answered, store: Path, training: str = "als") -> list[tuple[float | None, str]]:
     """What was told of the training."""
     told: list[tuple[float | None, str]] = []
-    await FallbackTrainer(settings(store), runs).train(training, "nothing had been published yet", lambda share, does: told.append((share, does)))
+    await FallbackTrainer(settings(store), runs).train(
+        training, "nothing had been published yet", lambda share, does: told.append((share, does))
+    )
     return told
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from typing import TextIO
 
 from service.commands.progress import printable
 
@@ -21,6 +23,11 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> list
         ).rstrip()
         for row in cells
     ]
+
+
+def width_of(stream: TextIO) -> int | None:
+    """How many characters a line of a terminal holds, or what COLUMNS says; None for a file or a pipe, which take any line."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _text(value: object) -> str:

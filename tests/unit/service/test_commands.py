@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from service.commands.bars import Bars
 from service.commands.check import report_lines
 from service.commands.predict import answer_lines, rows_in
 from service.commands.progress import ModelProgress, model_line
-from service.commands.versions import version_lines
+from service.commands.version_table import version_lines
+from service.commands.versions import show_stored
 from service.commands.watch import changed_by, verdict_on
 from tests.unit.service.fakes import NOW, VERSION, FakeRegistry, failed, live, loading
 
@@ -233,3 +236,63 @@ def test_a_narrow_terminal_breaks_the_failure_and_cuts_no_name() -> None:
     assert re.search(r"^\s*recommender ready ", shown, re.MULTILINE)
     assert re.search(r"^x +error ", shown, re.MULTILINE)
     assert "no" * 60 in "".join(shown.split())
+
+
+def many_columns() -> Versions:
+    """As a rolled back training has them."""
+    judged = {"accepted": True, "metric": "ndcg@10"}
+    known: dict[str, Any] = {
+        "family": "factors",
+        "algorithm": "als",
+        "artifact_bytes": 1_234_567,
+        "metrics": {"ndcg@10": 0.23721, "precision@10": 0.1},
+    }
+    times = [f"2026-11-2{day}T10:15:03.123Z" for day in range(4)]
+    names = [f"2026112{day}T101500-3fa9c1" for day in range(4)]
+    withdrawn = {"type": "canary_failed", "message": "it answered nothing"}
+    kept = [
+        KeptVersion(names[3], published_at=times[3], verdict=judged, withdrawn=withdrawn, **known),
+        KeptVersion(names[2], published_at=times[2], verdict={**judged, "forced_by": "ada@laptop.example.com"}, **known),
+        KeptVersion(
+            names[1], live=True, pinned=True, published_at=times[1], verdict=judged, loaded_at=times[3], segment_bytes=7_000, **known
+        ),
+        KeptVersion(names[0], published_at=times[0], **{**known, "metrics": None}),
+    ]
+    return Versions("als", kept, live=names[1])
+
+
+def test_on_a_narrow_terminal_the_versions_keep_what_is_looked_for() -> None:
+    _, *table, note = version_lines(many_columns(), 80)
+    assert max(map(len, table)) <= 80
+    assert [row.split() for row in table] == [
+        ["version", "published", "verdict", "ndcg@10"],
+        ["20261123T101500-3fa9c1", "withdrawn", "2026-11-23T10:15Z", "accepted", "0.2372"],
+        ["20261122T101500-3fa9c1", "2026-11-22T10:15Z", "forced", "0.2372"],
+        ["20261121T101500-3fa9c1", "live", "pinned", "2026-11-21T10:15Z", "accepted", "0.2372"],
+        ["20261120T101500-3fa9c1", "2026-11-20T10:15Z", "-", "-"],
+    ]
+    assert note.endswith("was withdrawn: canary_failed: it answered nothing"), "a sentence is wrapped, not cut"
+
+
+def test_where_there_is_room_there_are_more_columns() -> None:
+    titles = [version_lines(many_columns(), width)[1].split() for width in (60, 80, 90, 130, 500, None)]
+    told = [len(each) for each in titles]
+    assert told == sorted(told) and told[0] == told[1] < told[2] < told[3] < told[4] == told[5], titles
+    assert titles[2] == ["version", "algorithm", "published", "verdict", "ndcg@10"]
+
+
+def test_when_a_version_came_from_elsewhere_is_told_on_a_narrow_terminal_too() -> None:
+    kept = [KeptVersion("v" * 30, live=True, family="neighbours", loaded_at="2026-11-23T10:15:03Z", artifact_bytes=5, segment_bytes=5)]
+    _, titles, row = version_lines(Versions("text", kept, live="v" * 30), 80)
+    assert titles.split() == ["version", "family", "loaded", "artifact"]
+    assert row.split()[1:] == ["live", "neighbours", "2026-11-23T10:15Z", "5", "B"]
+
+
+@pytest.mark.parametrize(("stream", "width"), [(Terminal(), 80), (io.StringIO(), None)], ids=["terminal", "pipe"])
+def test_a_pipe_gets_every_column_and_a_terminal_those_that_fit(
+    stream: io.StringIO, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert show_stored(many_columns(), argparse.Namespace(json=False)) == 0
+    assert stream.getvalue().splitlines() == version_lines(many_columns(), width)

@@ -1,16 +1,17 @@
 """The embedded default of `holdfast demo`: made-up interactions in SQLite, and ordinary trainings over them.
 
 Covers: making the database, once and whole; the settings under which the ordinary parts train, judge, publish and serve: two
-recommenders that know who liked what, one that knows the items, and a hybrid. Does not cover: what was planted
-(`training.made_up.planted`), training (`training.running.runner`), serving.
+recommenders that know who liked what, one that knows the items, and a hybrid; the same as a file, for other commands. Does not
+cover: what was planted (`training.made_up.planted`), training (`training.running.runner`), serving.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -34,6 +35,8 @@ TRAININGS = (
         parameters={"content_weight": 0.6, "content_weight_warm": 0.1, "warm_interactions": 20},
     ),
 )
+CONFIGURATION = "demo.toml"
+_HEADER = "# What `holdfast demo` serves, for other commands: written at each of its starts. Copy it to change it."
 _LIBRARIES = ("implicit", "scipy", "sklearn", "threadpoolctl")
 
 
@@ -96,6 +99,35 @@ def demo_settings(settings: Settings, database: Path) -> Settings:
         training={each.name: each for each in TRAININGS},
         models={**settings.models, **models},
     )
+
+
+def write_configuration(settings: Settings, database: Path) -> Path:
+    """The demo's part of the settings as a file beside the database, with which `holdfast serve` serves the same. Raises OSError.
+
+    No token is in it.
+    """
+    tables: dict[str, Mapping[str, object]] = {
+        "server": {"default_model": HYBRID},
+        "store": {"path": str(settings.store.path)},
+        "data": {"url": f"sqlite:///{database.absolute()}"},
+    }
+    for each in TRAININGS:
+        given = {"algorithm": each.algorithm, "parts": each.parts, "parameters": each.parameters}
+        tables[f"training.{each.name}"] = {key: value for key, value in given.items() if value}
+    lines = [_HEADER]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    path = database.with_name(CONFIGURATION)
+    with _locked(path.parent), whole_file(path) as partial:
+        partial.write_text("\n".join([*lines, ""]), encoding="utf-8", errors="surrogateescape")
+    return path
+
+
+def _toml(value: object) -> str:
+    """A text, a number or a table of them: but for the table they are written as in JSON."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _served(training: str) -> ModelSettings:

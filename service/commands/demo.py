@@ -1,11 +1,13 @@
 """`holdfast demo`: made-up interactions in SQLite, and everything that Holdfast does with such data: train, judge, publish, serve.
 
 On the first run four models are trained on them while the server answers already; later runs serve what was published.
+Their configuration lies beside the data, demo.toml, for the other words when the demo has ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -34,13 +36,14 @@ def add_parser(words: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the data and serve; 1 if that could not be, 2 for a wrong configuration or one that has trainings of its own."""
     from loaders.errors import LoadError
-    from training.demo import DemoRefused, check, demo_settings, make_database
+    from training.demo import DemoRefused, check, demo_settings, make_database, write_configuration
 
     settings = settings_of(arguments)
     folder = arguments.folder or settings.store.path / "demo"
     try:
         check(settings, folder)
         database = make_database(folder, on_begin=lambda: _say("Making 60,000 interactions of 2,000 users with 1,000 items"))
+        configuration = write_configuration(settings, database)
     except DemoRefused as error:
         _say(f"holdfast: the demo does not start: {error}")
         return EXIT_CONFIGURATION
@@ -48,13 +51,29 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"holdfast: the demo could not be made: {error}")
         return EXIT_FAILED
     settings = demo_settings(settings, database)
-    return run_server(settings, _what_to_try(settings))
+    what_stays = _what_stays(configuration)
+    code = run_server(settings, _what_to_try(settings))
+    if code == 0:
+        _say(what_stays)
+    return code
+
+
+def _program() -> str:
+    return sys.argv[0] if "/" in sys.argv[0] else "holdfast"
+
+
+def _what_stays(configuration: Path) -> str:
+    here = Path.cwd()
+    shown = configuration.relative_to(here) if configuration.is_relative_to(here) else configuration
+    config = f"--config {shlex.quote(str(shown))}"
+    lines = [f"{_program()} {word} {config}" for word in ("versions als", "serve")]
+    return "\n  ".join(["What the demo made stays, and its configuration. Look at it, or serve it:", *lines])
 
 
 def _what_to_try(settings: Settings) -> Callable[[str], None]:
     has_token = bool(settings.server.admin_token)
     bearer = "$ADMIN_LOAD_TOKEN" if has_token else settings.data.ingest_token
-    program = sys.argv[0] if "/" in sys.argv[0] else "holdfast"
+    program = _program()
     liked = ", ".join(f'{{"user_id": {SOMEBODY_NEW}, "item_id": {item}}}' for item in (5, 25, 45))
 
     def say(url: str) -> None:

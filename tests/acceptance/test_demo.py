@@ -88,7 +88,12 @@ def test_what_is_printed_can_be_followed(first: Server, folder: Path) -> None:
 
 def test_the_second_start_serves_what_is_there_and_trains_on_what_was_posted(first: Server, folder: Path) -> None:
     asked = {name: first.model(name)["version"] for name in NAMES}
-    first.stop()
+    began = len(printed(first, "holdfast"))
+    assert first.stop() == 0
+    versions, serve = printed(first, "holdfast")[began:]
+    shown = run(folder, *versions)
+    assert (shown.returncode, shown.stderr) == (0, "") and re.search(rf"{asked['als']} +current", shown.stdout), shown.stdout
+    assert serve == ["serve", *versions[-2:]]
     with serving(folder, {}, word="demo") as server:
         server.wait_ready(*NAMES)
         assert {name: server.model(name)["version"] for name in NAMES} == asked
@@ -100,8 +105,8 @@ def test_the_second_start_serves_what_is_there_and_trains_on_what_was_posted(fir
         server.wait_model("als", lambda model: model["version"] == new, "the new version serves")
         assert run(folder, "rollback", "als", environ=environ).returncode == 0
         assert server.model("als")["version"] == asked["als"]
-        shown = run(folder, "versions", "als").stdout
-        assert re.search(rf"{asked['als']} +live pinned", shown), shown
+        shown = run(folder, "versions", "als")
+        assert re.search(rf"{asked['als']} +live pinned", shown.stdout), shown.stdout
 
 
 def test_interrupted_while_it_trains_it_ends_and_goes_on_the_next_time(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from config.schema import ModelSettings, Settings, TrainingSettings
 from loaders.errors import MissingLibrary
 from tests.support import ROOT, python_environment
 from training import demo as demo_module
-from training.demo import TRAININGS, DemoRefused, check, demo_settings, make_database
+from training.demo import TRAININGS, DemoRefused, check, demo_settings, make_database, write_configuration
 from training.made_up.interactions import write_database
 from training.made_up.planted import plant
 from training.trainers import TRAINERS
@@ -148,3 +148,16 @@ def test_its_trainings_are_such_as_one_could_configure() -> None:
         assert training.algorithm in TRAINERS
         check_parameters(training.algorithm, training.parameters)
         assert set(training.parts.values()) < names
+
+
+def test_the_file_beside_the_data_configures_the_same(tmp_path: Path) -> None:
+    given = replace(settings_at(tmp_path / 'a "store" of mé'), models={"mine": ModelSettings("mine", source="/srv/mine.pkl")})
+    database = tmp_path / 'de"mo' / "demo.db"
+    database.parent.mkdir()
+    path = write_configuration(given, database)
+    read, served = load_settings(config_file=path, environ={}, cwd=tmp_path), demo_settings(given, database)
+    assert read.training == served.training
+    assert read.models == {name: model for name, model in served.models.items() if name != "mine"}
+    assert (read.store.path, read.data.url, read.server.default_model) == (given.store.path, served.data.url, "hybrid")
+    assert read.data.ingest_token == "" and served.data.ingest_token not in path.read_text()
+    assert write_configuration(given, database) == path, "it is written anew at each start"

@@ -2,7 +2,8 @@
 
 joblib and pickle hold a dict of objects of scikit-learn, implicit, scipy and pandas, of the shapes that Holdfast loads too; they need
 the training stack: pip install "holdfast[train]". safetensors is the published file itself. A dict has no similarities of all
-pairs (`user_similarities`, `similarity_matrix` are None), and items that nobody had have factors of 0 in it.
+pairs (`user_similarities`, `similarity_matrix` are None), and items that nobody had have factors of 0 in it. Making it takes no more
+memory than the training may, its `memory`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def add_parser(words: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file; 0 written, 1 not."""
+    from loaders.plan import BASE_BYTES
     from loaders.published import PublishedFolder
 
     settings = settings_of(arguments)
@@ -56,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     if version not in names:
         return _failed(arguments.name, f"no version {version} is kept: {', '.join(names)}")
     output: Path = arguments.output or Path(f"{training}-{version}{SUFFIXES[arguments.format]}")
-    command = [sys.executable, "-I", "-m", "training.versions.export", folder.folder_of(version), arguments.format, output]
+    # Below what the libraries need OpenBLAS tries to start for ever.
+    cap_bytes = str(max(BASE_BYTES, settings.training[training].memory_bytes))
+    command = [sys.executable, "-I", "-m", "training.versions.export", folder.folder_of(version), arguments.format, output, cap_bytes]
     done = subprocess.run(
         [str(word.absolute()) if isinstance(word, Path) else word for word in command],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},

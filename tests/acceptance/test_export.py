@@ -10,9 +10,11 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.acceptance.running import run
+from tests.unit.models.building import factors_bundle
 from tests.unit.training.published import bundle_of, name_of, published
 
 CONFIG = """
@@ -86,3 +88,14 @@ def test_what_no_training_published_has_no_shape(folder: Path) -> None:
     done = run(folder, "export", "als")
     assert (done.returncode, done.stderr) == (1, "holdfast: cannot export als: there is no shape for what 'guessing' publishes\n")
     assert run(folder, "export", "als", "--format", "safetensors").returncode == 0
+
+
+def test_it_has_the_memory_that_its_training_has(folder: Path) -> None:
+    users = 3_000_000
+    made = factors_bundle(np.ones((users, 1), "f4"), np.ones((2, 1), "f4"), np.zeros((users, 2), bool))
+    published(folder / "var", 3, bundle=replace(made, details=bundle_of(3).details))
+    done = run(folder, "export", "als", "--set", "training.als.memory=320MiB")
+    why = "it needs more than the memory cap of 335544320 bytes; raise `memory` of this training"
+    assert (done.returncode, done.stderr) == (1, f"holdfast: cannot export als: {why}\n")
+    assert {path.name for path in folder.iterdir()} == {"holdfast.toml", "var"}, "nothing half is left"
+    assert run(folder, "export", "als", "--version", name_of(2), "--set", "training.als.memory=64MiB").returncode == 0

@@ -1,12 +1,15 @@
-"""`python -m training.versions.export FOLDER FORMAT OUTPUT`: a published version in a file that other tools read.
+"""`python -m training.versions.export FOLDER FORMAT OUTPUT CAP_BYTES`: a published version in a file that other tools read.
 
-Covers: the process that `holdfast export` starts, because it needs the training stack, and writing the file whole. Does not cover:
-what is in it (`training.versions.shapes`), choosing the version (`service.commands.export`).
+Covers: the process that `holdfast export` starts, because it needs the training stack, its memory cap, and writing the file whole. No
+other wall stands around it: what it reads was published here, and holds arrays. Does not cover: what is in the file
+(`training.versions.shapes`), choosing the version (`service.commands.export`).
 """
 
 from __future__ import annotations
 
+import errno
 import pickle
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -43,11 +46,22 @@ def main(arguments: list[str]) -> int:
     except ImportError as error:
         sys.stderr.write(f'{error.name or error} is not installed: pip install "holdfast[train]"\n')
     except (BadRecord, LoadError, BadBundle, OSError, MemoryError) as error:
-        sys.stderr.write(f"{error}\n")
+        is_cap = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        cap = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        why = f"it needs more than the memory cap of {cap} bytes; raise `memory` of this training" if is_cap else error
+        sys.stderr.write(f"{why}\n")
     else:
         return 0
     return 1
 
 
+def _cap(data_bytes: int) -> None:
+    """Limit the private memory of this process, unless it is limited to less."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    cap = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
+
+
 if __name__ == "__main__":
+    _cap(int(sys.argv.pop()))
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """The Python client of a Holdfast server: `from service.client import Holdfast`.
 
-Covers: asking models, waiting for them, looking, commands, events; synchronous (`Holdfast`) and asynchronous
+Covers: asking models, waiting for them, posting interactions, looking, commands, events; synchronous (`Holdfast`) and asynchronous
 (`AsyncHoldfast`, or `async with Holdfast(...)`). One set of rules without I/O (`waiting`, `calls`, `events`) is carried out
 by two thin transports (`blocking`, `asynchronous`). Needs the base install only. Does not cover: the command line
 (`service.commands`), which is built on it.
@@ -39,6 +39,7 @@ from service.client.results import (
     Item,
     KeptVersion,
     ModelStatus,
+    Posted,
     Predictions,
     Progress,
     Reason,
@@ -75,6 +76,7 @@ __all__ = [
     "NoEarlierVersion",
     "NotTrainedHere",
     "Overloaded",
+    "Posted",
     "Predictions",
     "Progress",
     "Reason",

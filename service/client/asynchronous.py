@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -25,6 +25,7 @@ from service.client.results import (
     Health,
     Id,
     ModelStatus,
+    Posted,
     Predictions,
     Recommendations,
     ServerStatus,
@@ -111,6 +112,14 @@ class AsyncHoldfast:
     async def similar(self, model: str, item_id: Id, **question: Unpack[ForItem]) -> Recommendations:
         """See `Holdfast.similar`."""
         return await self._run(self._calls.similar(model, item_id, question))
+
+    # -- posting: it needs a token ------------------------------------------------------------------------------------
+
+    async def post_interactions(
+        self, interactions: Sequence[Mapping[str, Any]], *, key: str | None = None, deadline_s: float | None = None
+    ) -> Posted:
+        """See `Holdfast.post_interactions`."""
+        return await self._run(self._calls.post_interactions(interactions, key, deadline_s))
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

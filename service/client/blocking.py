@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
@@ -26,6 +26,7 @@ from service.client.results import (
     Health,
     Id,
     ModelStatus,
+    Posted,
     Predictions,
     Recommendations,
     ServerStatus,
@@ -58,9 +59,9 @@ class Holdfast:
     methods as coroutines. Opens no connection before the first call; proxies of the environment are not used, redirects
     not followed.
 
-    url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: of the admin commands, else ADMIN_LOAD_TOKEN. timeout_s: for
-    one answer; deadline_s: for a call with all its waiting; unreachable_s: for a server that does not answer at all.
-    tls: for https with an authority of one's own. Raises ValueError for a URL, a token or a time that is none.
+    url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: of the admin commands and of posting, else
+    ADMIN_LOAD_TOKEN. timeout_s: for one answer; deadline_s: for a call with all its waiting; unreachable_s: for a server that
+    does not answer at all. tls: for https with an authority of one's own. Raises ValueError for a URL, a token or a time that is none.
     """
 
     def __init__(
@@ -135,6 +136,22 @@ class Holdfast:
         """Items like this one. Beside it: k, exclude, only, categories, fields, diversity, deadline_s, on_progress. Raises as `predict`."""
         return self._run(self._calls.similar(model, item_id, question))
 
+    # -- posting: it needs a token ------------------------------------------------------------------------------------
+
+    def post_interactions(
+        self, interactions: Sequence[Mapping[str, Any]], *, key: str | None = None, deadline_s: float | None = None
+    ) -> Posted:
+        """Append what users did; it counts in their next answers at once. Needs the token of `[data] ingest_token`, or the admin token.
+
+        interactions: mappings with user_id, item_id and perhaps weight and ts (a datetime with its zone, RFC 3339 or Unix seconds;
+        when the server takes it where it is left out), at most 10,000: all are taken, or none. key: of your choice, 1 to 255 visible
+        ASCII characters; the same interactions under the same key are appended once within a day. One is made up for each call
+        without, so that what is lost or refused for now is sent again and still counts once; give your own where a call that
+        raised is made again. Raises InvalidQuestion, Unauthorized, RequestRefused where no table takes any, ServerFailed while the
+        database is away, Overloaded, ServerUnavailable.
+        """
+        return self._run(self._calls.post_interactions(interactions, key, deadline_s))
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def models(self) -> list[ModelStatus]:
@@ -180,6 +197,7 @@ class Holdfast:
     def events(self) -> Generator[Event, None, None]:
         """What happens to the models: a Snapshot, then each Transition, and Progress at most five times a second a model.
 
+        A TrainingRun whenever one comes along, as often, without its log; what ran before the Snapshot is in `runs`.
         Goes on over broken connections and restarts of the server, without losing a transition or with a new Snapshot.
         Raises ServerUnavailable when nobody answers for `unreachable_s`.
         """

@@ -13,6 +13,7 @@ from typing import Any, NotRequired, Required, TypedDict, TypeVar
 from service.client.decoding import answer_in, parsed, typed
 from service.client.errors import InvalidAnswer, ModelFailed
 from service.client.following import until_over, until_ready, until_settled
+from service.client.posting import LONGEST_S, posting
 from service.client.results import (
     Answer,
     Cleared,
@@ -20,6 +21,7 @@ from service.client.results import (
     Id,
     Models,
     ModelStatus,
+    Posted,
     Recommendations,
     RunBegun,
     ServerStatus,
@@ -121,6 +123,13 @@ class Calls:
         parameters = {name: value for name, value in question.items() if name not in _Patience.__annotations__}
         request = self.server.request("GET", f"/models/{segment(model)}/similar/{segment(item_id)}{query(parameters)}")
         return self._put(Call(request, _recommendations, is_held=True), **_patience_of(question))
+
+    # -- posting ------------------------------------------------------------------------------------------------------
+
+    def post_interactions(self, interactions: Sequence[Mapping[str, Any]], key: str | None, deadline_s: float | None) -> Steps[Posted]:
+        """202 is the result here: they are in the table, nothing is waited for."""
+        rules = self.rules.until(deadline_s)
+        return answered(posting(self.server, interactions, key), rules.until(min(rules.deadline_s, LONGEST_S)))
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class InvalidAnswer(HoldfastError):
 
 
 class ServerFailed(HoldfastError):
-    """The server could not do it (5xx): a defect, a full disk, something it cannot do yet."""
+    """The server could not do it (5xx): a defect, a full disk, a database that is away, something it cannot do yet."""
 
 
 class AnswerTooSlow(HoldfastError):
@@ -44,7 +44,7 @@ class AnswerTooSlow(HoldfastError):
 
 
 class Overloaded(HoldfastError):
-    """The model has as many calls in flight as it may (429), and had until the deadline."""
+    """The model has as many calls in flight as it may (429), or the table as many requests, and had until the deadline."""
 
 
 class ModelLoading(HoldfastError):
@@ -114,7 +114,7 @@ class AlreadyTraining(RequestRefused):
 
 
 class Unauthorized(RequestRefused):
-    """The admin token is missing or wrong (401), or the server has none (403)."""
+    """The token is missing or wrong (401), or the server has none (403)."""
 
 
 _BY_SLUG: Mapping[str, type[HoldfastError]] = {
@@ -129,6 +129,7 @@ _BY_SLUG: Mapping[str, type[HoldfastError]] = {
     "deadline-exceeded": AnswerTooSlow,
     "not-ready": ServerUnavailable,
     "store-unavailable": ServerFailed,
+    "database-unavailable": ServerFailed,
 }
 _BY_STATUS: Mapping[int, type[HoldfastError]] = {
     401: Unauthorized,

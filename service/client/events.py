@@ -1,4 +1,4 @@
-"""The server's events, typed: transitions and progress of models, resumed where a connection broke.
+"""The server's events, typed: transitions and progress of models, training runs as they come along, resumed where a connection broke.
 
 Covers: the event stream format (WHATWG HTML, 9.2), the events of `GET /events`, and when to connect again with which
 Last-Event-ID. Does not cover: connecting and reading (`service.client.blocking`, `service.client.asynchronous`).
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from service.client.errors import HoldfastError, InvalidAnswer, ServerUnavailable, error_of
-from service.client.results import ModelStatus, Progress
+from service.client.results import ModelStatus, Progress, TrainingRun
 from service.client.waiting import FIRST_BACKOFF_S, LAST_BACKOFF_S, Rules
 from service.client.wire import Lost, Request, Response, Server
 
@@ -41,9 +41,9 @@ class Transition(Struct, frozen=True):
     status: ModelStatus
 
 
-Event = Snapshot | Transition | Progress
+Event = Snapshot | Transition | Progress | TrainingRun
 
-_TYPES: dict[str, type[Event]] = {"snapshot": Snapshot, "transition": Transition, "progress": Progress}
+_TYPES: dict[str, type[Event]] = {"snapshot": Snapshot, "transition": Transition, "progress": Progress, "run": TrainingRun}
 KINDS: dict[type[Event], str] = {type: name for name, type in _TYPES.items()}
 """What the stream calls each kind of event."""
 

@@ -209,8 +209,8 @@ class Versions(Struct, frozen=True):
 
 
 class TrainingRun(Struct, frozen=True):
-    """One training run as it was when asked. `status` is queued, running, published, refused (by the gate: what served goes on),
-    skipped (nothing new in the data), failed, cancelled or crashed. Times are RFC 3339."""
+    """One training run as it was when asked, or as it came along. `status` is queued, running, published, refused (by the gate: what
+    served goes on), skipped (nothing new in the data), failed, cancelled or crashed. Times are RFC 3339."""
 
     id: str
     training: str
@@ -238,6 +238,7 @@ class TrainingRun(Struct, frozen=True):
     peak_bytes: int | None = None
     cap_bytes: int | None = None
     log: Sequence[str] = ()
+    """The last lines of its output; not in events."""
 
     @property
     def is_over(self) -> bool:
@@ -259,6 +260,14 @@ class RunBegun(Struct, frozen=True):
     """What the command to train answers."""
 
     run: TrainingRun
+
+
+class Posted(Struct, frozen=True):
+    """What came of posting interactions: they are in the table. duplicate: they had been already, under the same key, by an earlier try
+    or an earlier call; nothing was appended for this one."""
+
+    accepted: int
+    duplicate: bool
 
 
 class Cleared(Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -117,14 +118,19 @@ def _as_text(value: Any) -> Any:
 
 
 def encoded(body: Any) -> bytes:
-    """JSON of a question; arrays and scalars of numpy as what they hold. Raises InvalidQuestion for text or values that have no JSON."""
+    """JSON of a question; arrays and scalars of numpy as what they hold, times of pandas as times. Raises InvalidQuestion for text or
+    values that have no JSON."""
     try:
-        return msgspec.json.encode(body, enc_hook=_as_listed)
+        return msgspec.json.encode(body, enc_hook=_in_json)
     except (TypeError, UnicodeEncodeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidQuestion(f"the question cannot be sent as JSON: {error}") from error
 
 
-def _as_listed(value: Any) -> Any:
+def _in_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
     to_list: Callable[[], Any] | None = getattr(value, "tolist", None)
     if to_list is None:
         raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
@@ -135,7 +141,7 @@ class Server:
     """Where the server is, and who asks it."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
-        """url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: of the admin routes, else ADMIN_LOAD_TOKEN. Raises ValueError."""
+        """url: else HOLDFAST_URL, else http://127.0.0.1:8000. token: to post and command, else ADMIN_LOAD_TOKEN. Raises ValueError."""
         self.url = checked_url(url or environ.get("HOLDFAST_URL") or DEFAULT_URL)
         self._agent = f"holdfast-client/{program_version()}"
         self._token = (environ.get("ADMIN_LOAD_TOKEN", "") if token is None else token).strip()
@@ -152,7 +158,7 @@ class Server:
     def request(
         self, method: str, path: str, body: bytes | None = None, *, is_admin: bool = False, headers: Mapping[str, str] | None = None
     ) -> Request:
-        """A request to this server. The token goes to admin routes only."""
+        """A request to this server. is_admin: the route asks for the token; it is sent to no other."""
         sent = {"Accept": "application/json", "User-Agent": self._agent, **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/json"

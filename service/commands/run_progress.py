@@ -1,6 +1,7 @@
 """How training runs come along, on a console: one line that is redrawn on a terminal, a line a change elsewhere; and how they ended.
 
-Covers: runs as the server tells them (`training.running.runs.Run.to_json`). Does not cover: models (`service.commands.progress`).
+Covers: runs as the server tells them (`training.running.runs.Run.to_json`), one that is waited for, and any number beside the models.
+Does not cover: models (`service.commands.progress`).
 """
 
 from __future__ import annotations
@@ -48,6 +49,46 @@ class RunProgress:
             self._is_drawn = False
 
 
+class RunChanges:
+    """Tells of any number of runs, among the lines of models: one where the status or the phase of a run changes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._told: dict[str, tuple[object, ...]] = {}
+
+    def show(self, run: Facts) -> None:
+        """Show where it is now, unless that was told."""
+        place = (run["id"], run["status"], run["phase"])
+        if self._told.get(run["training"]) != place:  # there is but one of a training at a time
+            self._told[run["training"]] = place
+            self._stream.write(change_line(run) + "\n")
+            self._stream.flush()
+
+
+def change_line(run: Facts) -> str:
+    """One line about a run, in the manner of those about models; the word before its name tells it from the model of that name."""
+    return printable(" ".join([f"training {run['training']}:", state_of_run(run), *facts_of_run(run)]))
+
+
+def state_of_run(run: Facts) -> str:
+    """Its phase, or whether it waits, or how it ended."""
+    return str(run["phase"] or "begins") if run["status"] == "running" else str(run["status"])
+
+
+def facts_of_run(run: Facts) -> list[str]:
+    """What else is to be said of it: figures once it is over, why it waits, was refused or failed."""
+    words = []
+    if run["ended_at"] is not None and (figures := figures_of(run)):
+        words.append(", ".join(figures))
+    if run["reason"]:
+        words.append(f"({run['reason']})")
+    if run["status"] == "refused" and run["verdict"] is not None:
+        words += [f"({rule['rule']}: {rule['message']})" for rule in run["verdict"]["rules"] if rule["passed"] is False]
+    if run["failure"] is not None:
+        words.append(f"{run['failure']['type']}: {run['failure']['message']}")
+    return words
+
+
 def run_line(run: Facts) -> str:
     """One line about a run that waits or runs."""
     if run["status"] == "queued":
@@ -61,16 +102,7 @@ def run_line(run: Facts) -> str:
 def ending_lines(run: Facts) -> list[str]:
     """How a run ended: what became of it, each rule of the gate with its figures, and where it failed the end of its log."""
     verdict = run["verdict"]
-    words = [f"{run['training']}: {run['status']}"]
-    if run["version"]:
-        words.append(str(run["version"]))
-    if verdict is not None:
-        words.append(f"{verdict['metric']} {verdict['value']:.4f} (most popular {verdict['popular']:.4f}, {verdict['users']} users)")
-    if run["seconds"] is not None:
-        words.append(f"{run['seconds']:.1f} s")
-    if run["peak_bytes"] is not None:
-        words.append(f"peak {bytes_in_words(run['peak_bytes'])}")
-    lines = [", ".join(words)]
+    lines = [", ".join([f"{run['training']}: {run['status']}", *figures_of(run)])]
     if run["reason"]:
         lines.append(f"  {run['reason']}")
     if verdict is not None:
@@ -81,3 +113,18 @@ def ending_lines(run: Facts) -> list[str]:
         lines.append(f"  {run['failure']['type']}: {run['failure']['message']}")
         lines += [f"  | {line}" for line in run["log"][-5:]]
     return [printable(line) for line in lines]
+
+
+def figures_of(run: Facts) -> list[str]:
+    """What it published, how good that is, and what it took; nothing of what is not known."""
+    verdict = run["verdict"]
+    words = []
+    if run["version"]:
+        words.append(str(run["version"]))
+    if verdict is not None:
+        words.append(f"{verdict['metric']} {verdict['value']:.4f} (most popular {verdict['popular']:.4f}, {verdict['users']} users)")
+    if run["seconds"] is not None:
+        words.append(f"{run['seconds']:.1f} s")
+    if run["peak_bytes"] is not None:
+        words.append(f"peak {bytes_in_words(run['peak_bytes'])}")
+    return words

@@ -1,4 +1,4 @@
-"""`holdfast watch`: every model's progress as it happens, as bars on a terminal and as lines elsewhere.
+"""`holdfast watch`: the progress of every model and training run as it happens, as bars on a terminal and as lines elsewhere.
 
 Covers: what is shown of the server's events, and when to stop. Does not cover: the events and their connection (`service.client`).
 """
@@ -9,21 +9,24 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from service.client import Event, HoldfastError, ModelStatus, Snapshot, Transition
+from service.client import Event, HoldfastError, ModelStatus, Snapshot, TrainingRun, Transition
 from service.client.events import KINDS
 from service.commands.progress import ModelProgress, printable
+from service.commands.run_progress import RunChanges
 from service.commands.server import EXIT_FAILED, add_server_arguments, client_of, find_server, seconds_in, tell
 
 if TYPE_CHECKING:
     from service.client import AsyncHoldfast
 
-_DESCRIPTION = "Show the progress of every model of a running server until interrupted, or until all are ready."
+_DESCRIPTION = """\
+Show the progress of every model of a running server, and of its training runs as they come along, until interrupted or until all
+models are ready."""
 _EPILOG = """\
 Exit codes: 0 every required model is ready (--until-ready); 1 one of them failed for good, --deadline passed, or the server is gone;
 2 wrong usage or configuration; 3 no server runs on the store; 130 interrupted."""
@@ -31,8 +34,12 @@ Exit codes: 0 every required model is ready (--until-ready); 1 one of them faile
 
 def add_parser(words: Any) -> None:
     """Declare the word."""
-    parser = words.add_parser("watch", help="show live progress of every model", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--until-ready", action="store_true", help="end as soon as every required model is ready, or one failed for good")
+    parser = words.add_parser("watch", help="show live progress of every model and training run", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument(
+        "--until-ready",
+        action="store_true",
+        help="end as soon as every required model is ready, or one failed for good; runs are not waited for",
+    )
     parser.add_argument("--deadline", metavar="SECONDS", type=seconds_in, help="end after so long (default: never)")
     add_server_arguments(parser)
     parser.set_defaults(run=run)
@@ -76,6 +83,8 @@ def changed_by(event: Event, models: dict[str, ModelStatus]) -> list[ModelStatus
         return list(event.models)
     if isinstance(event, Transition):
         models[event.model] = event.status
+    elif isinstance(event, TrainingRun):
+        return []  # what it publishes is told of the model, too
     elif event.model in models:
         told = msgspec.structs.asdict(event)
         models[event.model] = msgspec.structs.replace(models[event.model], **{name: told[name] for name in told if name != "model"})
@@ -101,22 +110,49 @@ class Board(Protocol):
     def end(self) -> None: ...
 
 
-class _Models:
-    """Shows the models that changed."""
+class _Lines:
+    """Prints a line where a model or a run changed."""
 
-    def __init__(self, show: Callable[[Sequence[Mapping[str, object]]], None], end: Callable[[], None]) -> None:
-        self._show = show
-        self.end = end
+    def __init__(self) -> None:
+        self._models = ModelProgress(sys.stdout)
+        self._runs = RunChanges(sys.stdout)
 
     def show(self, event: Event, changed: Sequence[ModelStatus]) -> None:
-        self._show(msgspec.to_builtins(changed))
+        self._models.show_models(msgspec.to_builtins(changed))
+        if isinstance(event, TrainingRun):
+            self._runs.show(msgspec.to_builtins(event))
+
+    def end(self) -> None:
+        self._models.end()
+
+
+class _Bars:
+    """Draws a bar for each model, and for each training that ran."""
+
+    def __init__(self) -> None:
+        from service.commands.bars import Bars
+
+        self._bars = Bars()
+
+    def show(self, event: Event, changed: Sequence[ModelStatus]) -> None:
+        self._bars.show_models(msgspec.to_builtins(changed))
+        if isinstance(event, TrainingRun):
+            self._bars.show_run(msgspec.to_builtins(event))
+        elif isinstance(event, Snapshot):
+            self._bars.forget_runs()
+
+    def end(self) -> None:
+        self._bars.end()
 
 
 class _Events:
     """Prints every event as a line of JSON, with its kind as `event_type`."""
 
     def show(self, event: Event, changed: Sequence[ModelStatus]) -> None:
-        print(json.dumps({"event_type": KINDS[type(event)], **msgspec.to_builtins(event)}), flush=True)
+        told = msgspec.to_builtins(event)
+        if isinstance(event, TrainingRun):
+            del told["log"]  # which no event has
+        print(json.dumps({"event_type": KINDS[type(event)], **told}), flush=True)
 
     def end(self) -> None:
         """Every line was whole."""
@@ -125,10 +161,4 @@ class _Events:
 def _board(arguments: argparse.Namespace) -> Board:
     if arguments.json:
         return _Events()
-    if not sys.stdout.isatty():
-        lines = ModelProgress(sys.stdout)
-        return _Models(lines.show_models, lines.end)
-    from service.commands.bars import Bars
-
-    bars = Bars()
-    return _Models(bars.show_models, bars.end)
+    return _Bars() if sys.stdout.isatty() else _Lines()

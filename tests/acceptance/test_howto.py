@@ -163,12 +163,16 @@ def test_post_interactions(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     write_database(tmp_path / "var" / "data.db", plant(users=300, items=200, likes_per_user=20))
     post, ask = calls_of(page)
+    (program,) = fences(page, "python")
     with serving(tmp_path, configured(page)) as server:
         server.wait_ready("als", deadline_s=180.0)
+        by_client = python_environment({"HOLDFAST_URL": server.url})
         assert sent(server, ask).status == 404
         for is_duplicate in (False, True):
             taken = sent(server, post)
             assert (taken.status, taken.body) == (202, {"accepted": 2, "duplicate": is_duplicate})
+            told = subprocess.run([sys.executable, "-c", program], env=by_client, cwd="/", capture_output=True, text=True, check=False)
+            assert (told.stdout, told.stderr) == (f"2 {is_duplicate}\n", "")
         answer = sent(server, ask)
         assert (answer.status, answer.body["folded_in"], len(answer.body["items"])) == (200, 2, 5)
         assert "learned_until" in server.model("als")["details"]

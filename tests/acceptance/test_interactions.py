@@ -1,20 +1,25 @@
 """Whoever posts what they did is answered from it on the next request: with the real program, databases and trained models.
 
-Covers: a user whom no model knows, every kind of recommender, a restart, a new version. Does not cover: what a body may say
-(`tests/unit/service/test_interactions.py`), kinds of tables (`tests/contracts/test_ingest.py`).
+Covers: a user whom no model knows, every kind of recommender, a restart, a new version; the client, and an answer that is
+lost. Does not cover: what a body may say (`tests/unit/service/test_interactions.py`), kinds of tables (`tests/contracts/test_ingest.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.running import ADMIN, Server, serving
+from service.client import Holdfast, InvalidQuestion, Posted, Unauthorized
+from tests.acceptance.running import ADMIN, Beside, Server, serving
+from tests.doubles.faults import FaultProxy, Plan
 from tests.doubles.postgres import PostgresDatabase
 from tests.support import wait_until_sync
 from training.made_up.interactions import write_database
@@ -124,3 +129,52 @@ def test_whoever_posts_five_interactions_is_answered_from_them_on_the_next_reque
         items = [item["item_id"] for item in found["items"]]
         assert not set(items) & set(liked)
         assert [int(data.item_group[item - 1]) for item in items[:5]] == [GROUP] * 5
+
+
+def lose_the_next_answer(proxy: FaultProxy) -> None:
+    """The next request is carried out, and its connection is cut after the first byte of the answer; those after it pass."""
+
+    async def heal() -> None:
+        proxy.heal()
+
+    proxy.plan = Plan(cut_after=1, at=(1, heal))
+
+
+def test_what_the_client_posts_counts_once_though_its_answer_was_lost(beside: Beside, tmp_path: Path) -> None:
+    config = {"data": {"url": f"sqlite:///{tmp_path}/data.db", "ingest_token": INGEST}}
+    visit: list[dict[str, Any]] = [{"user_id": NEWCOMER, "item_id": 5}, {"user_id": NEWCOMER, "item_id": 25, "weight": 2}]
+    at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    dated = [{"user_id": NEWCOMER, "item_id": 30, "ts": at}]
+
+    async def post_at_once(client: Holdfast) -> Posted:
+        async with client as twin:
+            return await twin.post_interactions(visit)
+
+    with serving(tmp_path, config) as server:
+        host, _, port = server.url.removeprefix("http://").rpartition(":")
+        proxy: FaultProxy = beside.enter(FaultProxy((host, int(port))))
+        with Holdfast(proxy.url, INGEST) as client:
+            lose_the_next_answer(proxy)
+            assert client.post_interactions(visit) == Posted(2, duplicate=True)
+            client.close()
+            lose_the_next_answer(proxy)
+            assert asyncio.run(post_at_once(client)) == Posted(2, duplicate=True)
+            assert client.post_interactions(visit) == Posted(2, duplicate=False)  # another call is another visit
+            for is_duplicate in (False, True):
+                assert client.post_interactions(dated, key="visit-4711") == Posted(1, duplicate=is_duplicate)
+            with pytest.raises(InvalidQuestion, match="stands for another request") as reused:
+                client.post_interactions(visit, key="visit-4711")
+            assert reused.value.field == "Idempotency-Key"
+            with pytest.raises(InvalidQuestion) as wrong:
+                client.post_interactions([visit[0], {**visit[1], "item_id": None}])
+            assert wrong.value.field == "interactions[1].item_id"
+            with pytest.raises(InvalidQuestion):
+                client.post_interactions([visit[0]] * 10_001)
+            with pytest.raises(Unauthorized):
+                client.clear()
+        with Holdfast(server.url, "wrong") as stranger, pytest.raises(Unauthorized):
+            stranger.post_interactions(visit)
+    with closing(sqlite3.connect(tmp_path / "data.db")) as database:
+        rows = database.execute("SELECT item_id, count(*), max(weight), min(ts) FROM interactions GROUP BY item_id").fetchall()
+    assert [row[:3] for row in rows] == [(5, 3, 1.0), (25, 3, 2.0), (30, 1, 1.0)]
+    assert rows[2][3] == at.timestamp()

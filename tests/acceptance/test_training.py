@@ -1,15 +1,17 @@
-"""`holdfast train` and the server that trains: published, nothing new, refused, busy, interrupted, killed.
+"""`holdfast train` and the server that trains: published, nothing new, refused, busy, interrupted, killed; and who watches.
 
 Does not cover: what a run measures (`tests/integration/training`), versions and rolling back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import psutil
 import pytest
 
 from loaders.published import PublishedFolder
-from service.client import AlreadyTraining, Holdfast
+from service.client import AlreadyTraining, AsyncHoldfast, Holdfast, Snapshot, TrainingRun
 from tests.acceptance.running import Config, Server, environment, program, run, serving, toml
 from tests.integration.training.drawing import planted_data, write_sqlite
 from tests.support import wait_until_sync
@@ -105,11 +107,16 @@ def test_a_training_that_is_configured_wrongly_is_named(tmp_path: Path, training
     assert f"training.als.{says}" in found.stderr
 
 
+def training(folder: Path, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """`holdfast train WORDS` that runs beside the test."""
+    return running(folder, "train", *words)
+
+
 @contextmanager
-def training(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`holdfast train WORDS` that runs beside the test; killed at its end if it still does."""
+def running(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`holdfast WORDS` that runs beside the test; killed at its end if it still does."""
     with subprocess.Popen(
-        [*program(), "train", *words],
+        [*program(), *words],
         cwd=folder,
         env=environment(AS_ADMIN),
         stdin=subprocess.DEVNULL,
@@ -189,6 +196,48 @@ def test_a_program_trains_by_the_client_and_sees_what_came_of_it(server: Server)
         client.cancel_run(begun.id, by="ada")
         wait_until_sync(lambda: client.run(begun.id).is_over, TRAINED_WITHIN_S, what="it is cancelled")
         assert client.run(begun.id).status == "cancelled"
+
+
+def test_runs_are_seen_as_they_come_along(server: Server, tmp_path: Path) -> None:
+    deadline = ("--deadline", str(TRAINED_WITHIN_S))
+    with running(tmp_path, "watch", *deadline) as lines, running(tmp_path, "watch", "--json", *deadline) as objects:
+        assert lines.stdout is not None and objects.stdout is not None
+        assert [lines.stdout.readline().split()[0] for _ in range(2)] == ["long:", "als:"]
+        assert json.loads(objects.stdout.readline())["event_type"] == "snapshot"
+        runs = asyncio.run(runs_of_a_training(server.url))
+        id = runs[0].id
+        assert {(run.id, run.training, run.requested_by, run.log) for run in runs} == {(id, "als", "ada", ())}
+        seen = list(dict.fromkeys((run.status, run.phase) for run in runs))
+        phases = [phase for status, phase in seen if status == "running" and phase]
+        assert phases == ["reading", "splitting", "fitting", "evaluating", "publishing"]
+        assert (seen[0], seen[-1][0], runs[-1].version) == (("queued", None), "published", id)
+        assert any(run.progress is not None for run in runs)
+        told = (line.rstrip() for line in lines.stdout if line.startswith("training "))
+        of_runs = [next(told)]
+        while not of_runs[-1].startswith("training als: published"):
+            of_runs.append(next(told))
+        assert of_runs[:-1] == ["training als: queued", "training als: begins", *(f"training als: {phase}" for phase in phases)]
+        assert re.fullmatch(rf"training als: published {id}, ndcg@10 [\d.]+ \(most popular .*\), [\d.]+ s, peak [\d.]+ MB", of_runs[-1])
+        ended = next(each for each in map(json.loads, objects.stdout) if each.get("status") == "published")
+        assert {**ended, "log": None} == {"event_type": "run", **server.get(f"/training/runs/{id}").body, "log": None}
+
+
+async def runs_of_a_training(url: str) -> list[TrainingRun]:
+    """A training of `als` as its events tell of it, to its end."""
+    runs = []
+    async with (
+        asyncio.timeout(TRAINED_WITHIN_S),
+        AsyncHoldfast(url, AS_ADMIN["ADMIN_LOAD_TOKEN"]) as client,
+        aclosing(client.events()) as events,
+    ):
+        assert isinstance(await anext(events), Snapshot)
+        await client.train("als", force=True, by="ada")
+        async for event in events:
+            if isinstance(event, TrainingRun):
+                runs.append(event)
+                if event.is_over:
+                    break
+    return runs
 
 
 def test_beside_a_server_it_can_be_done_locally_and_is_noticed(server: Server, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client import InvalidAnswer, Progress, RequestRefused, ServerUnavailable, Snapshot, Transition
-from service.client.events import EventStream, Message, Messages
+from service.client import InvalidAnswer, Progress, RequestRefused, ServerUnavailable, Snapshot, TrainingRun, Transition
+from service.client.events import KINDS, EventStream, Message, Messages
 from service.client.wire import Lost, Response, Server
+from tests.unit.service.a_run import a_published_run
 from tests.unit.service.client.steps import World, model, problem
 
 OPENED = Response(200, {"content-type": "text/event-stream; charset=utf-8"})
@@ -84,6 +85,25 @@ def test_events_are_typed() -> None:
     assert progress == Progress("als", "downloading", 0.5)
     with pytest.raises(InvalidAnswer, match="of kind progress"):
         list(stream.feed(event("progress", {"no": "model"})))
+
+
+def test_a_run_that_comes_along_is_an_event_without_its_log() -> None:
+    stream = stream_in(World([]))
+    assert stream.opened(OPENED) is None
+    told = a_published_run("20261121T101500-3fa9c1").to_json()
+    del told["log"]
+    begun = {**dict.fromkeys(told), "id": "r2", "training": "als", "algorithm": "als", "status": "queued", "cause": "command"}
+    begun |= {"requested_by": "", "forced": False, "created_at": told["created_at"], "parameters": {}, "metrics": {}}
+    failed = {**begun, "status": "failed", "ended_at": told["ended_at"], "failure": {"type": "bad_data", "message": "no column ts"}}
+    published, queued, ended = stream.feed(b"".join(event("run", each) for each in (told, begun, failed)))
+    assert isinstance(published, TrainingRun) and isinstance(queued, TrainingRun) and isinstance(ended, TrainingRun)
+    assert (published.status, published.version, published.metrics["ndcg@10"], published.log) == ("published", published.id, 0.31, ())
+    assert published.verdict is not None and published.verdict["accepted"] and published.is_over
+    assert (queued.status, queued.is_over, queued.phase) == ("queued", False, None)
+    assert ended.failure is not None and ended.failure.message == "no column ts"
+    assert KINDS[TrainingRun] == "run"
+    with pytest.raises(InvalidAnswer, match="of kind run"):
+        list(stream.feed(event("run", {"id": "r3"})))
 
 
 def test_a_broken_stream_is_resumed_after_the_last_whole_event() -> None:

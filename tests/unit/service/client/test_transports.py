@@ -21,6 +21,7 @@ from service.client import (
     ModelFailed,
     ModelLoading,
     Overloaded,
+    Posted,
     Progress,
     ServerUnavailable,
     Snapshot,
@@ -353,3 +354,13 @@ async def test_training_is_asked_for_by_both(call: Calling) -> None:
         assert (await call(server.url, lambda client: client.run("r1"))).is_over
         assert (await call(server.url, lambda client: client.cancel_run("r1", by="ada"), token="t")).training == "als"
     assert [asked.path for asked in server.asked] == ["/training/runs/r1", "/training/runs/r1/cancel?by=ada"]
+
+
+async def test_interactions_are_posted_by_both_and_again_where_the_answer_is_lost(call: Calling) -> None:
+    async with ScriptedServer(reset, answer(202, {"accepted": 1, "duplicate": True})) as server:
+        posted = await call(server.url, lambda client: client.post_interactions([{"user_id": 1, "item_id": 2}], key="k-1"), token="t")
+    assert posted == Posted(1, duplicate=True)
+    assert [(asked.path, asked.headers["Idempotency-Key"], asked.headers["X-ADMIN-TOKEN"]) for asked in server.asked] == [
+        ("/interactions", "k-1", "t")
+    ] * 2
+    assert {asked.body for asked in server.asked} == {b'{"interactions":[{"user_id":1,"item_id":2}]}'}

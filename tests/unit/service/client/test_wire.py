@@ -16,7 +16,7 @@ from service.client.decoding import answer_in
 from service.client.events import Snapshot, Transition
 from service.client.results import ModelStatus
 from service.client.wire import Request, Response, Send, Server, encoded, segment
-from service.schemas import answers, models, telemetry, versions
+from service.schemas import answers, interactions, models, telemetry, training, versions
 from tests.unit.service.client.steps import World, told
 
 
@@ -148,6 +148,8 @@ def fields_of(cls: type[msgspec.Struct]) -> set[str]:
         (results.Progress, telemetry.Progress),
         (results.Versions, versions.KeptVersions),
         (results.KeptVersion, versions.KeptVersion),
+        (results.TrainingRun, training.Run),
+        (results.Posted, interactions.Taken),
     ],
     ids=lambda each: each.__name__,
 )

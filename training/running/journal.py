@@ -1,27 +1,26 @@
 """The runs that were, in SQLite: `<store>/training.db`. History only: which versions there are is said by their folders.
 
-Covers: keeping runs, which ticks of a schedule were taken, how many interactions came since the last run; a file that is damaged.
-Does not cover: what a run is (`training.running.runs`), whether its process still lives (`training.running.recording`), how runs
-are counted (`training.running.tallies`). Several processes may have it open. Blocking, for a thread; every method is one short
-transaction. Standard library only.
+Covers: keeping runs, which ticks of a schedule were taken, how many interactions came since the last run; a file, or a row of it,
+that is damaged. Does not cover: what a run is (`training.running.runs`), its record (`training.running.records`), whether its process
+still lives (`training.running.recording`), how runs are counted (`training.running.tallies`). Several processes may have it open.
+Blocking, for a thread; every method is one short transaction. Standard library only.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from training.running import tallies
-from training.running.runs import Run, RunCause, RunStatus
+from training.running.records import record_of, run_of
+from training.running.runs import Run, RunStatus
 from training.running.tallies import Tally
 
 NAME = "training.db"
@@ -40,7 +39,6 @@ CREATE TABLE counters (training TEXT PRIMARY KEY, interactions INTEGER NOT NULL)
 _UNFINISHED = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 _OVER = "SELECT record FROM runs WHERE id = ? AND status NOT IN (?, ?)"
 _COMPARED = (RunStatus.PUBLISHED.value, RunStatus.REFUSED.value)
-_FIELDS = {each.name for each in fields(Run)}
 T = TypeVar("T")
 _log = logging.getLogger("holdfast.training")
 
@@ -61,6 +59,8 @@ class Journal:
         self._busy_s = busy_s
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._told_of: set[int] = set()
+        """Records, by their hash, of which it was said that they are damaged: they are read again and again."""
 
     def __repr__(self) -> str:
         return f"<Journal {self.path} {'open' if self._database is not None else 'closed'}>"
@@ -105,7 +105,7 @@ class Journal:
 
         def write(database: sqlite3.Connection) -> Run:
             row = database.execute(_OVER, (run.id, *_UNFINISHED)).fetchone()
-            if row is not None and (found := _run(row[0])) is not None:
+            if row is not None and (found := self._run(row[0])) is not None:
                 return found
             database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", _row(run))
             if row is None:
@@ -158,7 +158,8 @@ class Journal:
 
     def last_tick(self, training: str) -> float | None:
         """The last tick that was taken, Unix seconds. Raises JournalUnavailable."""
-        found = self._ask(lambda database: database.execute("SELECT max(at) FROM ticks WHERE training = ?", (training,)).fetchone())
+        asked = "SELECT max(at) FROM ticks WHERE training = ? AND typeof(at) IN ('integer', 'real')"
+        found = self._ask(lambda database: database.execute(asked, (training,)).fetchone())
         return None if found[0] is None else float(found[0])
 
     # -- new interactions ---------------------------------------------------------------------------------------------
@@ -184,8 +185,18 @@ class Journal:
 
     def _read(self, asked: str, values: tuple[object, ...]) -> list[Run]:
         rows = self._ask(lambda database: database.execute(asked, values).fetchall())
-        found = (_run(row[0]) for row in rows)
+        found = (self._run(row[0]) for row in rows)
         return [run for run in found if run is not None]
+
+    def _run(self, record: object) -> Run | None:
+        """The run of a record, as far as it can be read; None where it cannot, which is said in the log once."""
+        run, wrong = run_of(record)
+        if wrong and hash(record) not in self._told_of:
+            self._told_of.add(hash(record))
+            told = {"action": "record_damaged", "run": None if run is None else run.id, "fields": wrong}
+            what = "passed over" if run is None else "told without them"
+            _log.warning("a run of the journal has fields that cannot be read, and is %s: %s", what, ", ".join(wrong), extra=told)
+        return run
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def transaction(database: sqlite3.Connection) -> T:
@@ -231,6 +242,7 @@ class Journal:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # its journal gets the same mode
         database = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        database.text_factory = _text
         try:
             with _transaction(database):
                 version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -280,16 +292,9 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 
 def _row(run: Run) -> tuple[object, ...]:
-    record = {name: getattr(run, name) for name in _FIELDS}
-    plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in record.items()}
-    return run.id, run.training, run.created_at, run.status.value, json.dumps(plain, default=list)
+    return run.id, run.training, run.created_at, run.status.value, record_of(run)
 
 
-def _run(record: str) -> Run | None:
-    """The run of a row; None for one that a newer program wrote otherwise."""
-    try:
-        told: dict[str, Any] = json.loads(record)
-        known = {name: value for name, value in told.items() if name in _FIELDS}
-        return Run(**{**known, "status": RunStatus(known["status"]), "cause": RunCause(known["cause"]), "log": tuple(known.get("log", ()))})
-    except (ValueError, TypeError, KeyError):
-        return None
+def _text(data: bytes) -> str:
+    """Text of a file that somebody edited need not be UTF-8."""
+    return data.decode("utf-8", "replace")

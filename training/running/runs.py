@@ -90,7 +90,7 @@ class Run:
             "created_at": rfc3339(self.created_at),
             "started_at": rfc3339(self.started_at),
             "ended_at": rfc3339(ended),
-            "seconds": round(ended - self.started_at, 3) if ended is not None and self.started_at is not None else None,
+            "seconds": round(max(0.0, ended - self.started_at), 3) if ended is not None and self.started_at is not None else None,
             "phase": self.phase,
             "step": self.step,
             "progress": None if self.progress is None else round(self.progress, 4),

@@ -43,7 +43,8 @@ def count(database: sqlite3.Connection, run: Run) -> None:
 
 
 def read(database: sqlite3.Connection) -> list[Tally]:
-    """All there are, but for those that a newer program counted otherwise."""
-    rows = database.execute("SELECT training, status, failure, count, last_at FROM tallies").fetchall()
+    """All there are, but for those that a newer program counted otherwise, or whose numbers somebody made to be none."""
+    are_numbers = "typeof(count) = 'integer' AND typeof(last_at) IN ('integer', 'real')"
+    rows = database.execute(f"SELECT training, status, failure, count, last_at FROM tallies WHERE {are_numbers}").fetchall()  # noqa: S608
     known = {status.value for status in RunStatus}
     return [Tally(training, RunStatus(status), failure, number, at) for training, status, failure, number, at in rows if status in known]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -16,6 +19,7 @@ from service.app import build_app
 from service.keys import TRAINING
 from service.lifecycle.lease import Held
 from service.lifecycle.state import Phase
+from service.schemas.training import Runs
 from service.training import reload_models
 from tests.unit.service.a_run import a_published_run
 from tests.unit.service.conftest import ClientOf
@@ -191,6 +195,42 @@ async def test_runs_are_told_of_one_training_and_as_many_as_asked(client: TestCl
     assert (status, run["seconds"], run["created_at"]) == (200, 20.5, "2023-11-14T22:13:22.000Z")
     assert run["verdict"]["cut_at"] == "2023-11-13T22:13:20.000Z"
     assert run["fingerprint"]["latest_at"] == "2023-11-14T22:12:20.000Z"
+
+
+WRONG = (7, "no", [7], {"no": 7}, True, None, 1e300, -1, 2**70)
+INSIDE = (
+    "$.verdict.value", "$.verdict.users", "$.verdict.cut_at", "$.verdict.rules", "$.verdict.rules[0].passed", "$.verdict.champion.users",
+    "$.fingerprint.latest_at", "$.fingerprint.interactions", '$.metrics."ndcg@10"', "$.failure.type", "$.log[0]",
+)  # fmt: skip
+
+
+async def test_runs_are_told_whatever_somebody_wrote_into_the_journal(
+    client: TestClient[Any, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner: Runner = client.app[TRAINING]
+    whole = replace(a_published_run(RUN), failure={"type": "bad_data", "message": "no"})
+    await runner._recorder.ask(Journal.add, whole)
+    places = [*(f"$.{each.name}" for each in fields(Run)), *INSIDE]
+    copied = "INSERT INTO runs SELECT ?, training, created_at, status, json_set(record, '$.id', ?, ?, json(?)) FROM runs WHERE id = ?"
+    with sqlite3.connect(tmp_path / NAME) as database:
+        for place in places:
+            for at, value in enumerate(WRONG):
+                name = f"{place} {at}"
+                database.execute(copied, (name, name, place, json.dumps(value), RUN))
+    database.close()
+    status, body = await ask(client, "GET", "/training/runs?limit=1000")
+    assert status == 200
+    msgspec.convert(body, Runs)
+    told = {run["id"]: run for run in body["runs"]}
+    assert told[RUN] == whole.to_json()
+    assert {id.partition(" ")[0] for id in told} >= {*places} - {"$.id", "$.training", "$.algorithm", "$.status", "$.cause", "$.created_at"}
+    assert (told["$.verdict.value 1"]["verdict"], told["$.verdict.value 1"]["metrics"]) == (None, whole.to_json()["metrics"])
+    assert told["$.progress 6"]["progress"] is None
+    assert "$.created_at 6" not in told
+    said = [each.message for each in caplog.records if "cannot be read" in each.message]
+    assert len(said) > 100
+    assert (await ask(client, "GET", "/training/runs?limit=1000"))[1] == body
+    assert len([each for each in caplog.records if "cannot be read" in each.message]) == len(said), "each is said once"
 
 
 async def test_a_run_in_another_process_counts_as_training(client: TestClient[Any, Any]) -> None:

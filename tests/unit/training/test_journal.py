@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import training.running.journal
+from tests.unit.service.a_run import a_published_run
 from training.running.journal import Journal, JournalUnavailable
 from training.running.runs import Run, RunCause, RunStatus
 from training.running.tallies import Tally
@@ -31,8 +32,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_a_run_comes_back_as_it_was_kept(journal: Journal) -> None:
     run = replace(
-        a_run(), parameters={"factors": 8}, metrics={"ndcg@10": 0.25}, verdict={"accepted": False, "rules": [{"rule": "minimum"}]},
-        failure={"type": "bad_data", "message": "no"}, log=("one", "two"), progress=0.5, peak_bytes=7,
+        a_published_run("20261121T101500-000001"), failure={"type": "bad_data", "message": "no"}, step="epoch 3 of 6", progress=0.5,
+        reason="it waits", forced=True,
     )  # fmt: skip
     journal.add(run)
     assert journal.run(run.id) == run
@@ -184,6 +185,50 @@ def test_a_run_that_a_newer_program_wrote_is_passed_over(journal: Journal) -> No
         database.execute("INSERT INTO runs SELECT '3', training, 3.0, status, json_set(record, '$.id', '3', '$.mood', 1) FROM runs LIMIT 1")
     database.close()
     assert [run.id for run in journal.runs()] == ["3", "1"]
+
+
+def edited(path: Path, statement: str, *values: object) -> None:
+    """Edit the file by hand."""
+    with sqlite3.connect(path) as database:
+        database.execute(statement, values)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"\xff\xfe", "", "no", "7", "[]", "[" * 100_000, 7, 1e300, "{}", '{"id": 7}', "9" * 5000],
+    ids=["bytes", "empty", "no JSON", "number", "list", "deep", "integer", "real", "nothing", "no run", "digits"],
+)
+def test_a_record_that_is_none_is_passed_over_and_said_once(journal: Journal, record: object, caplog: pytest.LogCaptureFixture) -> None:
+    journal.add(a_run("1"))
+    journal.add(a_run("2", at=2.0))
+    edited(journal.path, "UPDATE runs SET record = ? WHERE id = '2'", record)
+    assert [[run.id for run in journal.runs()] for _ in range(2)] == [["1"], ["1"]]
+    assert journal.run("2") is None
+    assert [run.id for run in journal.unfinished()] == ["1"]
+    assert [each.getMessage().partition(":")[0] for each in caplog.records] == [
+        "a run of the journal has fields that cannot be read, and is passed over"
+    ]
+    journal.update(a_run("2", at=2.0, status=RunStatus.CANCELLED))
+    assert [run.id for run in journal.runs()] == ["2", "1"], "what is written anew is whole"
+
+
+def test_text_that_is_no_utf_8_is_read_as_far_as_it_is(journal: Journal) -> None:
+    journal.add(replace(a_run(), requested_by="ada"))
+    edited(journal.path, "UPDATE runs SET record = CAST(replace(CAST(record AS BLOB), CAST('ada' AS BLOB), x'61ff61') AS TEXT)")
+    assert [run.requested_by for run in journal.runs()] == ["a\ufffda"]
+
+
+def test_numbers_that_somebody_made_text_are_passed_over(journal: Journal) -> None:
+    journal.take_tick("als", 60.0)
+    journal.update(a_run("1", status=RunStatus.FAILED))
+    journal.update(a_run("1", "bpr", status=RunStatus.FAILED))
+    edited(journal.path, "INSERT INTO ticks VALUES ('als', 'tomorrow')")
+    edited(journal.path, "UPDATE tallies SET count = 'many' WHERE training = 'als'")
+    assert journal.last_tick("als") == 60.0
+    assert journal.tallies() == []
+    journal.update(a_run("2", "bpr", status=RunStatus.FAILED))
+    assert [each.training for each in journal.tallies()] == ["bpr"]
 
 
 def _adds(path: Path, numbers: range) -> int:

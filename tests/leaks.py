@@ -34,6 +34,8 @@ LASTING_THREADS = ("TMonitor",)
 LASTING_PROCESSES: set[int] = set()
 # Descriptors that a native runtime (tokio in obstore and watchfiles) opens once, with the threads it starts.
 RUNTIME_FDS = ("anon_inode:[eventpoll]", "anon_inode:[eventfd]", "socket:")
+# Where a mapping lies that somebody made with a descriptor and not by loading a library.
+SHARED = ("/memfd:", "/dev/shm/", "/dev/zero")
 
 
 class Reaper:
@@ -109,20 +111,18 @@ def _compare(before: Census, after: Census, allowed: Collection[str]) -> list[st
     lines = []
     for kind in KINDS:
         old, new = getattr(before, kind), getattr(after, kind)
-        for key, words in new.items():
-            if key in old or kind in allowed:
-                continue
-            if kind == "fd" and runtime_started and key[1].startswith(RUNTIME_FDS) and not words.endswith("inet"):
-                continue
-            lines.append(f"{kind}: {words}")
+        found = {key: words for key, words in new.items() if key not in old and kind not in allowed}
+        if kind == "fd":
+            found = _told(found, runtime_started)
+        lines += [f"{kind}: {words}" for words in found.values()]
     return lines
 
 
 def _children() -> list[int]:
-    pids = []
+    pids: list[int] = []
     for task in _listdir("/proc/self/task"):
         try:
-            pids += [int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split()]
+            pids += map(int, _read(f"/proc/self/task/{task}/children").split())
         except FileNotFoundError:  # the thread ended meanwhile; its children moved to another one
             continue
     return pids
@@ -130,15 +130,17 @@ def _children() -> list[int]:
 
 def _state(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0].decode()
     except FileNotFoundError:
         return ""
 
 
 def processes() -> dict[tuple[int, float], str]:
     """The processes below this one, by process id and start, in words; without the lasting ones and what those started."""
-    found = {}
+    found: dict[tuple[int, float], str] = {}
     lasting = set(LASTING_PROCESSES)
+    if lasting.issuperset(_children()):  # mostly so, and psutil looks at each process of the machine
+        return found
     for child in psutil.Process().children(recursive=True):  # a parent before its children
         try:
             if child.pid in lasting or child.ppid() in lasting:
@@ -165,23 +167,42 @@ def _native_threads() -> frozenset[int]:
 
 def _fds() -> dict[tuple[int, str], str]:
     found = {}
-    inet = {c.fd: f"{c.laddr} -> {c.raddr} inet" for c in psutil.Process().net_connections("inet")}
     for name in _listdir("/proc/self/fd"):
         try:
             target = str(Path(f"/proc/self/fd/{name}").readlink())
         except FileNotFoundError:  # the descriptor of the listing itself
             continue
-        found[int(name), target] = f"{name} {target} {inet.get(int(name), '')}".rstrip()
+        found[int(name), target] = f"{name} {target}"
     return found
+
+
+def _told(found: dict[tuple[int, str], str], runtime_started: bool) -> dict[tuple[int, str], str]:
+    """Sockets with their ends, which nobody needs to know of what is not left behind; without those of a runtime that started."""
+    sockets = any(target.startswith("socket:") for _, target in found)
+    inet = {c.fd: f" {c.laddr} -> {c.raddr} inet" for c in psutil.Process().net_connections("inet")} if sockets else {}
+    return {
+        (fd, target): words + inet.get(fd, "")
+        for (fd, target), words in found.items()
+        if not runtime_started or fd in inet or not target.startswith(RUNTIME_FDS)
+    }
 
 
 def _segments(scratch: Path) -> dict[tuple[str, str], str]:
     found = {("shm", name): f"/dev/shm/{name}" for name in _listdir("/dev/shm")}
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    places = (f"{scratch}/", *SHARED)
+    maps = _read("/proc/self/maps")
+    if not any(os.fsencode(place) in maps for place in places):  # mostly so, and there is a line for each part of each library
+        return found
+    for line in os.fsdecode(maps).splitlines():
         parts = line.split(maxsplit=5)
-        if len(parts) == 6 and parts[5].startswith((f"{scratch}/", "/memfd:", "/dev/shm/", "/dev/zero")):
+        if len(parts) == 6 and parts[5].startswith(places):
             found[parts[0], parts[5]] = f"mapping {parts[0]} {parts[1]} {parts[5]}"
     return found
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _listdir(path: str) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import mmap
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import psutil
 import pytest
 from aiohttp import web
 
-from tests.leaks import LASTING_PROCESSES, Census, leaks_since
+from tests.leaks import LASTING_PROCESSES, Census, _compare, leaks_since
 from tests.support import run_python, wait_until_sync
 
 SLEEP = "import time; time.sleep(60)"
@@ -103,6 +105,18 @@ def test_descriptor_is_found(tmp_path: Path) -> None:
     assert f"fd: {fd} {tmp_path}" in leaks(before, tmp_path)
     os.close(fd)
     assert not leaks(before, tmp_path)
+
+
+def test_a_connection_is_found_with_its_ends_also_where_a_runtime_started(tmp_path: Path) -> None:
+    before = Census.take(tmp_path)
+    one, other = socket.socketpair()
+    with one, other, socket.create_server(("127.0.0.1", 0)) as server:
+        assert leaks(before, tmp_path).count("fd: ") == 3
+        after = Census.take(tmp_path)
+        started = dataclasses.replace(after, native_threads=after.native_threads | {-1})
+        (found,) = _compare(before, started, ())  # those without an address are the runtime's then
+        assert found.startswith(f"fd: {server.fileno()} socket:")
+        assert f"port={server.getsockname()[1]}" in found
 
 
 @pytest.mark.parametrize("where", ["memfd", "unlinked file"])

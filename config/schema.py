@@ -277,7 +277,7 @@ class TrainingSettings:
         zero="none",
     )
     after_interactions: int = setting(0, "Train after so many new interactions were posted.", minimum=1, zero="never")
-    memory_bytes: int = setting(4 * GIB, "Memory cap of the training process (RLIMIT_DATA).", key="memory", kind="size", minimum=64 * MIB)
+    memory_bytes: int = setting(4 * GIB, "Memory cap of the training process (RLIMIT_DATA).", key="memory", kind="size", minimum=256 * MIB)
     timeout_s: float = setting(7200.0, "Time limit of a run.", key="timeout", kind="duration", minimum=1)
     holdout: float = setting(
         0.1,

@@ -10,14 +10,12 @@ hits the memory cap is told by an "error" frame and ends the process: its heap c
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import sys
 import warnings
-from importlib.util import find_spec
 from typing import Any
 
-from loaders import child, walls
+from loaders import blas, child, walls
 from loaders.told import whole
 from loaders.wire import ChildEnd, WireError
 
@@ -25,8 +23,6 @@ FRAME_LIMIT = 64 << 20
 """The longest question or answer, bytes of JSON."""
 _LONGEST_HELLO = 4 << 20
 """Of what is said of a model at first: the server reads it where others wait."""
-_BLAS_BYTES = 64 << 20
-"""What an OpenBLAS with one thread takes, and as much again for what is imported with it."""
 _REFUSALS = (ValueError, TypeError, KeyError)
 _TOLD_CHARACTERS = 2000
 
@@ -60,7 +56,7 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
     os.environ["JOBLIB_MULTIPROCESSING"] = "0"
     stand = [*stand, *walls.close_files(readable_paths()), *walls.close_processes(sockets=False)]
     wire.send("phase", phase="warming")
-    _settle_blas()
+    blas.settle()
     from loaders.errors import UnknownFormat
     from loaders.hosting.estimator import served
     from loaders.hosting.unpickling import unpickle
@@ -84,29 +80,6 @@ def _host(wire: ChildEnd, plan: dict[str, Any], stand: list[str], memory: walls.
             _serve(wire, model, memory)
     else:
         _serve(wire, model, memory)
-
-
-def _settle_blas() -> None:
-    """Have OpenBLAS, numpy's and scipy's, take their buffers now: at its memory cap it would wait for them for ever.
-
-    Raises MemoryError or OSError where the cap has no room for them.
-    """
-    _check_room()
-    import numpy as np
-
-    _check_room()
-    square = np.ones((300, 300))
-    square @ square
-    if find_spec("scipy") is not None:
-        _check_room()
-        from scipy.linalg import blas
-
-        _check_room()
-        blas.dgemm(1.0, square, square)
-
-
-def _check_room() -> None:
-    mmap.mmap(-1, _BLAS_BYTES, mmap.MAP_PRIVATE).close()
 
 
 def _serve(wire: ChildEnd, served: Any, memory: walls.PrivateMemory) -> None:

@@ -98,4 +98,4 @@ def test_it_has_the_memory_that_its_training_has(folder: Path) -> None:
     why = "it needs more than the memory cap of 335544320 bytes; raise `memory` of this training"
     assert (done.returncode, done.stderr) == (1, f"holdfast: cannot export als: {why}\n")
     assert {path.name for path in folder.iterdir()} == {"holdfast.toml", "var"}, "nothing half is left"
-    assert run(folder, "export", "als", "--version", name_of(2), "--set", "training.als.memory=64MiB").returncode == 0
+    assert run(folder, "export", "als", "--version", name_of(2), "--set", "training.als.memory=256MiB").returncode == 0

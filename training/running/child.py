@@ -16,7 +16,7 @@ import threading
 import traceback
 from typing import Any
 
-from loaders import walls
+from loaders import blas, walls
 from loaders.errors import FAILURES
 from loaders.wire import ChildEnd, WireError
 from training.errors import TRAINING_FAILURES
@@ -44,10 +44,12 @@ def main() -> None:
     try:
         log_to_stdout(secrets)
         threading.Thread(target=_sample, args=(memory,), name="memory", daemon=True).start()
-        from training.running.plan import Plan
+        from training.running.plan import Plan, threads_of
         from training.running.steps import carry_out
 
-        outcome = carry_out(Plan.of(frame), Telling(wire), memory)
+        plan = Plan.of(frame)
+        blas.settle(threads_of(plan.training))
+        outcome = carry_out(plan, Telling(wire), memory)
         wire.send("ok", walls=stand, peak_bytes=memory.sample(), **outcome.to_json())
         code = 0
     except BaseException as error:  # the last place that can still say why

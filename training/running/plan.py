@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import GIB, DataSettings, TrainingSettings
+from loaders.blas import THREAD_BYTES
 
 COMMAND: tuple[str, ...] = ("-I", "-m", "training.running.child")
 """Arguments of the interpreter, for `loaders.process.CappedChild`."""
@@ -81,6 +82,11 @@ def limits(training: TrainingSettings) -> dict[str, int]:
         "file_bytes": max(_LEAST_FILE_BYTES, 2 * training.memory_bytes),
         "cpu_s": max(60, int(training.timeout_s * _CPU_SLACK * len(os.sched_getaffinity(0)))),
     }
+
+
+def threads_of(training: TrainingSettings) -> int:
+    """How many threads may compute at once: each processor one, as far as a quarter of the cap has room for what threads take."""
+    return max(1, min(len(os.sched_getaffinity(0)), training.memory_bytes // 4 // THREAD_BYTES))
 
 
 def _plain(settings: DataSettings | TrainingSettings) -> dict[str, Any]:

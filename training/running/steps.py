@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from training.dataset.base import Dataset
 from training.errors import PartUnpublished
 from training.judging.split import Split, split
 from training.judging.trial import HOLDOUT, Candidate, judged
-from training.running.plan import Plan
+from training.running.plan import Plan, threads_of
 from training.running.telling import Telling, log
 from training.trainers import open_trainer
 from training.trainers.base import Ask
@@ -77,7 +76,7 @@ def carry_out(plan: Plan, telling: Telling, memory: PrivateMemory) -> Outcome:
         parameters=asked,
         seed=training.seed,
         memory_bytes=training.memory_bytes,
-        threads=len(os.sched_getaffinity(0)),
+        threads=threads_of(training),
         parts={role: _published(plan, role).folder_of(record.version) for role, record in parts.items()},
         part_models=plan.part_models,
     )

@@ -40,7 +40,7 @@ def sample(each: Declared) -> str:
         "source": "/s",
         "path": "/p",
     }
-    return special.get(each.kind) or {"str": "word", "duration": "77s", "size": "77MiB", "int": "77", "float": "0.25"}[each.kind]
+    return special.get(each.kind) or {"str": "word", "duration": "77s", "size": "777MiB", "int": "77", "float": "0.25"}[each.kind]
 
 
 def attribute(settings: Settings, each: Declared) -> object:

@@ -10,7 +10,7 @@ import pytest
 
 from config.schema import GIB, DataSettings, TrainingSettings
 from training.addresses import without_password
-from training.running.plan import Plan, limits
+from training.running.plan import Plan, limits, threads_of
 from training.running.runs import PHASES
 from training.running.telling import PROGRESS_S, Secrets, Telling
 
@@ -53,6 +53,12 @@ def test_limits_follow_the_settings() -> None:
     assert found["file_bytes"] >= 6 * GIB
     assert found["cpu_s"] >= 200
     assert limits(TrainingSettings(name="a", timeout_s=1.0))["cpu_s"] >= 60
+
+
+@pytest.mark.parametrize(("gib", "cpus", "threads"), [(0.25, 8, 1), (1, 8, 3), (4, 2, 2), (4, 64, 12), (64, 64, 64)])
+def test_threads_take_a_quarter_of_the_memory_at_most(monkeypatch: pytest.MonkeyPatch, gib: float, cpus: int, threads: int) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cpus)))
+    assert threads_of(TrainingSettings(name="a", memory_bytes=int(gib * GIB))) == threads
 
 
 @pytest.mark.parametrize(

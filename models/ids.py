@@ -119,7 +119,7 @@ class IdTable:
         self.count = rows
         if self.kind == "range":
             start = meta.get("start")
-            if not isinstance(start, int) or not -(1 << 63) <= start < (1 << 63) - rows:
+            if not isinstance(start, int) or not -(1 << 63) <= start <= (1 << 63) - rows:
                 raise BadBundle(f"id table {name!r} has no start")
             self._start = start
             return

@@ -61,6 +61,15 @@ def test_kinds(ids: list[Any], kind: str) -> None:
     assert all(array.dtype.kind in "iu" and array.flags.c_contiguous for array in arrays.values())
 
 
+@pytest.mark.parametrize("ids", [[2**63 - 1], [2**63 - 2, 2**63 - 1], [-(2**63)], [-(2**63), 1 - 2**63]])
+def test_a_range_reaches_the_ends_of_64_bits(ids: list[int]) -> None:
+    table = table_of(ids)
+    assert table.kind == "range"
+    assert table.ids(np.arange(len(ids))) == ids
+    assert table.rows([*ids, 2**63, -(2**63) - 1]) == list(range(len(ids)))
+    assert table.match(table_of([7, *ids])).tolist() == [-1, *range(len(ids))]
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u2", ">i4", "u8", "U3", "S3"])
 def test_arrays_of_ids(dtype: str) -> None:
     ids = np.array([3, 1, 120], dtype)

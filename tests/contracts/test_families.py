@@ -43,7 +43,7 @@ class Loaded:
 
     def close(self) -> None:
         self._opened.clear()
-        gc.collect()
+        gc.collect(1)  # a full one takes longer than most tests; where it is needed, the census of leaks does it
 
 
 def loaded(family: str, made: Example, folder: Path) -> Loaded:

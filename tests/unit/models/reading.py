@@ -29,4 +29,4 @@ def records_of(artifact: Any, folder: Path) -> Iterator[Any]:
     finally:
         destination.close()
         os.close(fd)
-        gc.collect()
+        gc.collect(1)  # a full one takes longer than most tests; where it is needed, the census of leaks does it

@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from service.app import build_app
+from service.lifecycle.view import ModelView
 from service.routes import ROUTES, Route
 from service.routes.implied import PATH_VARIABLES
 from tests.contracts.described import check, name_of, url_of
@@ -28,12 +29,22 @@ Client = TestClient[Any, Any]
 
 A_RUN = a_published_run(PATH_VARIABLES["id"].example)
 """One that was, so that there is something to be told of runs."""
+
+
+class Hurried(FakeRegistry):
+    """Whoever waits for it waits a moment only: the declared examples ask for many seconds, and what loads here never ends."""
+
+    async def wait_settled(self, name: str, timeout_s: float) -> ModelView:
+        assert timeout_s > 0
+        return await super().wait_settled(name, 0.01)
+
+
 STATES: dict[str, Callable[[], FakeRegistry]] = {
-    "recommender": lambda: FakeRegistry(live()),
-    "estimator": lambda: FakeRegistry(live(), scorer=FakeEstimator(classes=["no", "yes"])),
-    "loading": lambda: FakeRegistry(loading()),
-    "failed": lambda: FakeRegistry(failed(next_attempt_at=None)),
-    "nothing": FakeRegistry,
+    "recommender": lambda: Hurried(live()),
+    "estimator": lambda: Hurried(live(), scorer=FakeEstimator(classes=["no", "yes"])),
+    "loading": lambda: Hurried(loading()),
+    "failed": lambda: Hurried(failed(next_attempt_at=None)),
+    "nothing": Hurried,
 }
 """What is served while every route is asked."""
 

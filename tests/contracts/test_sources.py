@@ -305,7 +305,7 @@ async def test_silent_from_the_start(place: Place, into: Path, faults: FaultProx
 async def test_slow_is_not_stalled_but_may_take_too_long(place: Place, into: Path, faults: FaultProxy) -> None:
     faults.plan.bytes_per_s = MIB / 2
     with pytest.raises(FetchTimeout, match="not fetched within"):
-        await fetch(place, into, limits=Limits(16 * MIB, 1.0, 2.5))
+        await fetch(place, into, limits=Limits(16 * MIB, 1.0, 1.5))
 
 
 async def test_cancelled_ends_at_once_and_can_go_on(place: Place, into: Path, faults: FaultProxy) -> None:

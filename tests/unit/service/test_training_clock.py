@@ -64,7 +64,7 @@ class Time:
     @property
     def asleep(self) -> list[float]:
         """For how long each sleeper will sleep from now."""
-        return sorted(until - self.now for until, awake in self._sleepers if not awake.is_set())
+        return sorted(until - self.now for until, _ in self._sleepers)
 
     async def move(self, seconds: float) -> None:
         """So much passes; whoever wakes does all it wants to do."""
@@ -75,7 +75,8 @@ class Time:
         for until, awake in self._sleepers:
             if until <= self.now:
                 awake.set()
-        for _ in range(50):
+        self._sleepers = [each for each in self._sleepers if not each[1].is_set()]
+        for _ in range(15):
             await asyncio.sleep(0)
 
 

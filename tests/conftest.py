@@ -31,6 +31,8 @@ BASE_PYTHON = Path(os.environ.get("HOLDFAST_BASE_PYTHON") or ROOT / ".venv-base"
 
 # Before numpy is imported anywhere: implicit warns of a BLAS with threads of its own, and warnings are errors.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before scikit-learn is: its threads otherwise spin while they wait for each other, which takes longer than what they compute.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _reaper = Reaper()
 

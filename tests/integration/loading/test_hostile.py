@@ -81,7 +81,6 @@ for name in json.loads(sys.argv[2]):
 """
 
 
-
 def group_of(name: str) -> str:
     return name.partition("_")[0]
 

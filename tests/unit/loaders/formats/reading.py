@@ -18,10 +18,12 @@ from models.records import Array, Text
 
 BIG = 64 << 10
 """From here on a payload is taken out of the pickle."""
+NEAR, SPLASH = 4096, 509
+"""Further than that from both ends bytes arrive by the splash: there are only more of the same, and each arrival costs a buffer."""
 
 
 class DripStream:
-    """Bytes that arrive a few at a time, as no file's do; their number is told beforehand only if `is_sized`."""
+    """Bytes that arrive a few at a time near both ends, as no file's do; their number is told beforehand only if `is_sized`."""
 
     fd: int | None = None
 
@@ -32,7 +34,9 @@ class DripStream:
         self.position = 0
 
     def readinto(self, view: memoryview) -> int:
-        piece = self._data[self.position : self.position + min(len(view), next(self._drops))]
+        is_near = min(self.position, len(self._data) - self.position) < NEAR
+        drop = max(next(self._drops), 0 if is_near else SPLASH)
+        piece = self._data[self.position : self.position + min(len(view), drop)]
         view[: len(piece)] = piece
         self.position += len(piece)
         return len(piece)

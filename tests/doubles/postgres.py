@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -215,7 +215,8 @@ class PostgresDatabase:
         """SIGKILL to each: the server then throws everybody out and recovers. The processes that were killed."""
         found = self.backends()
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # after the first one the server ends the others, too
+                os.kill(pid, signal.SIGKILL)
         return found
 
     def end_backends(self) -> list[int]:

@@ -16,6 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import numpy as np
 
 CALL_S = 0.01

@@ -12,9 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: implicit has threads of its own
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 from numpy.typing import NDArray

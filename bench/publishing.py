@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,7 @@ from training.trainers.bundles import Cells
 from training.trainers.parameters import check
 from training.versions.publish import write_record
 
+ROOT = Path(__file__).resolve().parents[1]
 VERSION = "20260101T000000-000000"
 PARTS = {"content": "content", "collaborative": "als"}
 """Role -> algorithm of the parts of the hybrid."""
@@ -129,8 +132,8 @@ def _apart(name: str, asked: argparse.Namespace, store: Path) -> dict[str, Any]:
     """The figures of one trainer, from a process of its own: its memory is that of nothing else."""
     command = [sys.executable, "-m", "bench.quality", "--algorithms", name, "--store", str(store), "--memory", str(asked.memory)]
     command += ["--users", str(asked.users), "--items", str(asked.items), "--seed", str(asked.seed)]
-    command += [] if asked.data is None else ["--data", str(asked.data)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    command += [] if asked.data is None else ["--data", str(asked.data.resolve())]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
     if done.returncode:
         return {"failed": f"its process ended with {done.returncode}"}
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -22,6 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+if not __package__:  # run as a file: beside it lie modules that are named like rooms
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from bench.publishing import Vitals, lag_of
 from bench.ticker import SmapsSampler
 from tests.acceptance.running import Server, rss_anon_bytes, serving

@@ -1,6 +1,6 @@
 # Each target does all its own set-up; nothing but Python >= 3.11 (with venv) and make is needed.
 #   make demo    serve the embedded demo on 127.0.0.1:8000       ARGS="--port 9000" passes arguments on
-#   make test    the tests, a file at a time in three processes    ARGS="-k config" likewise
+#   make test    the tests, a file at a time in two processes    ARGS="-k config" likewise
 #   make check   lint, types, the import law
 #   make bench   the numbers of docs/benchmarks.md            BENCH=scoring: what an answer costs, not what loading does
 #   make docs    the generated pages of docs/reference
@@ -31,7 +31,7 @@ demo: $(VENV)/.ready-train
 	@exec $(VENV)/bin/holdfast demo $(ARGS)
 
 test: $(VENV)/.ready-test $(BASE_VENV)/.ready
-	@HOLDFAST_BASE_PYTHON="$(CURDIR)/$(BASE_VENV)/bin/python" $(VENV)/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@HOLDFAST_BASE_PYTHON="$(CURDIR)/$(BASE_VENV)/bin/python" $(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.ready-test
 	$(VENV)/bin/ruff check .

@@ -32,6 +32,8 @@ KINDS = ("process", "thread", "fd", "segment")
 LASTING_THREADS = ("TMonitor",)
 # Servers of the whole session, by process id: they make and end processes as they please. Who starts one adds it.
 LASTING_PROCESSES: set[int] = set()
+# The whole machine's segments are seen, so also what initdb makes for a moment for the tests of another process.
+_INITDB = "PostgreSQL."
 # Descriptors that a native runtime (tokio in obstore and watchfiles) opens once, with the threads it starts.
 RUNTIME_FDS = ("anon_inode:[eventpoll]", "anon_inode:[eventfd]", "socket:")
 # Where a mapping lies that somebody made with a descriptor and not by loading a library.
@@ -174,6 +176,8 @@ def _fds() -> dict[tuple[int, str], str]:
             target = str(Path(f"/proc/self/fd/{name}").readlink())
         except FileNotFoundError:  # the descriptor of the listing itself
             continue
+        if target.startswith("/proc/") and target.endswith("/children"):  # the reaper looks, in a thread of its own
+            continue
         found[int(name), target] = f"{name} {target}"
     return found
 
@@ -190,7 +194,7 @@ def _told(found: dict[tuple[int, str], str], runtime_started: bool) -> dict[tupl
 
 
 def _segments(scratch: Path) -> dict[tuple[str, str], str]:
-    found = {("shm", name): f"/dev/shm/{name}" for name in _listdir("/dev/shm")}
+    found = {("shm", name): f"/dev/shm/{name}" for name in _listdir("/dev/shm") if not name.startswith(_INITDB)}
     places = (f"{scratch}/", *SHARED)
     maps = _read("/proc/self/maps")
     if not any(os.fsencode(place) in maps for place in places):  # mostly so, and there is a line for each part of each library

@@ -83,6 +83,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, base_python: Path) -> Itera
         environ = {**s3.environment, **drive.environment, "REQUESTS_CA_BUNDLE": str(bundle)}
         config = {"models": {name: {"source": source} for name, source in sources.items()}}
         with serving(folder / "run", config, environ=environ, python=base_python) as server:
+            for name in sources:  # what goes on in this process meanwhile is nothing that a test leaves behind
+                server.wait_model(name, lambda model: model["status"] != "loading", "it has ended, in whatever way")
             yield server
 
 

@@ -129,9 +129,10 @@ def test_a_network_that_goes_silent_is_given_up_and_tried_again(filled: Postgres
 
     found, told = asyncio.run(through_a_proxy())
     assert len(found.interactions) == ROWS
-    assert [step for step in told if "waiting" in step] == [
+    # Where others take all processors, the healed network may be too slow for that limit once more.
+    assert {step for step in told if "waiting" in step} == {
         "waiting for the database: [data] interactions: the database did not answer in time"
-    ]
+    }
 
 
 def test_a_query_beyond_its_time_limit_is_not_tried_again(filled: PostgresDatabase) -> None:

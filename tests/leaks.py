@@ -34,6 +34,8 @@ LASTING_THREADS = ("TMonitor",)
 LASTING_PROCESSES: set[int] = set()
 # The whole machine's segments are seen, so also what initdb makes for a moment for the tests of another process.
 _INITDB = "PostgreSQL."
+# What the reaper has open while it looks, in a thread of its own.
+_LOOKING = f"/proc/{os.getpid()}/task"
 # Descriptors that a native runtime (tokio in obstore and watchfiles) opens once, with the threads it starts.
 RUNTIME_FDS = ("anon_inode:[eventpoll]", "anon_inode:[eventfd]", "socket:")
 # Where a mapping lies that somebody made with a descriptor and not by loading a library.
@@ -176,7 +178,7 @@ def _fds() -> dict[tuple[int, str], str]:
             target = str(Path(f"/proc/self/fd/{name}").readlink())
         except FileNotFoundError:  # the descriptor of the listing itself
             continue
-        if target.startswith("/proc/") and target.endswith("/children"):  # the reaper looks, in a thread of its own
+        if target.startswith(_LOOKING):
             continue
         found[int(name), target] = f"{name} {target}"
     return found

@@ -20,7 +20,7 @@ from aiohttp import web
 from tests.leaks import LASTING_PROCESSES, Census, _compare, leaks_since
 from tests.support import run_python, wait_until_sync
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(60)"  # a child that is there until it is killed
 
 
 def leaks(before: Census, scratch: Path, grace_s: float = 0.1) -> str:

@@ -98,7 +98,7 @@ async def drip(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     while True:
         await response.write(b" ")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # how it drips; nothing is waited for
 
 
 async def reset(request: web.Request) -> web.StreamResponse:

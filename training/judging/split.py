@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recent import is_among
 from training.dataset.base import Dataset, Id, Interactions
 from training.errors import Untrainable
 
@@ -130,7 +131,7 @@ class Split:
         users, count = len(self.train.user_ids), len(self.train.item_ids)
         mine = self.seen.keys(count)
         between = pairs(self.after.take(~is_fresh), count)
-        learned = np.sort(np.concatenate((mine, between[~_among(between, mine)])), kind="stable")
+        learned = np.sort(np.concatenate((mine, between[~is_among(between, mine)])), kind="stable")
         # A pair that comes again after the later cut is not new to the user: `_measurable` leaves it out.
         held, _ = _measurable(pairs(self.after.take(is_fresh), count), learned, mine, count)
         return Ground(held, SeenItems.of(learned, users, count))
@@ -223,8 +224,8 @@ def _parted(dataset: Dataset, is_after: NDArray[np.bool_], marks: NDArray[np.flo
 
 def _measurable(held: Keys, had: Keys, learned: Keys, count: int) -> tuple[Held, dict[str, int | str]]:
     """Of held-out pairs those that are new to their user, of users and items that are learned from; and how many are not."""
-    new = held[~_among(held, had)]
-    is_warm_user = _among(new // count, learned // count)
+    new = held[~is_among(held, had)]
+    is_warm_user = is_among(new // count, learned // count)
     is_warm_item = np.bincount(learned % count, minlength=count)[new % count] > 0
     notes: dict[str, int | str] = {
         "known_pairs": len(held) - len(new),
@@ -239,15 +240,6 @@ def chosen_rows(indptr: NDArray[np.signedinteger], rows: NDArray[np.int64]) -> t
     lengths = (indptr[rows + 1] - indptr[rows]).astype(np.int64)
     bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
     return bounds, np.repeat(indptr[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
-
-
-def _among(values: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each value is one of those in ascending order."""
-    if not len(ascending):
-        return np.zeros(len(values), np.bool_)
-    at = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    found: NDArray[np.bool_] = ascending[at] == values
-    return found
 
 
 def pairs(interactions: Interactions, count: int) -> Keys:
@@ -273,5 +265,5 @@ def validation(dataset: Dataset, seed: int, *, most_users: int = VALIDATED_USERS
     items = chosen % count
     left = np.bincount(keys % count, minlength=count) - np.bincount(items, minlength=count)
     chosen = chosen[left[items] > 0]
-    is_held = _among(interactions.users.astype(np.int64) * count + interactions.items, chosen)
+    is_held = is_among(interactions.users.astype(np.int64) * count + interactions.items, chosen)
     return _parted(dataset, is_held, np.zeros(len(interactions)), Cut("random", None, f"validation/{seed}", 0.0))

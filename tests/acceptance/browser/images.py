@@ -135,7 +135,7 @@ def ask(server: Server) -> None:
             server.predict("species", {"instances": [[5.1, 3.5, 1.4, 0.2]] * (1 + turn % 50)})
         if turn % 7 == 0:
             server.predict("similar-places", {"liked": [503, 504], "k": 5})
-        time.sleep(0.02 + 0.06 * (turn % 5 == 0))
+        time.sleep(0.02 + 0.06 * (turn % 5 == 0))  # the pace of the traffic in the picture; nothing is waited for
 
 
 def picture(browser: Browser, server: Server, width: int, scheme: Scheme, path: Path) -> None:

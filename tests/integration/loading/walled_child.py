@@ -35,7 +35,7 @@ def main() -> None:
     if not data_bytes:
         print(json.dumps(stand), flush=True)
         while True:
-            time.sleep(60)
+            time.sleep(60)  # until it is killed
     result = {
         "walls": stand,
         "open_to_read": attempt(lambda: os.open(folder / "there", os.O_RDONLY)),
